@@ -1,0 +1,1 @@
+"""ImageNet as people have it -> a dataset directory of verified MindRecord shards."""

@@ -1,0 +1,65 @@
+"""Command lines from dataclasses: parsing by tyro, errors printed for people, exit statuses in one place.
+
+A command is a frozen dataclass whose fields are its options (the docstring under each field is its
+help text, `__post_init__` checks the values by raising ValueError) and a function that takes it.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from convert.errors import UserError
+
+EXIT_OK = 0
+EXIT_USER_ERROR = 1
+EXIT_BAD_OPTIONS = 2  # argparse's own status, which tyro keeps
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its options as a dataclass type, and the function that carries them out."""
+
+    options: type
+    """A frozen dataclass; its docstring is the command's help."""
+    action: Callable[[Any], int | None]
+    """Called with an instance of `options`; returns the exit status, None for 0."""
+
+
+def main_single(prog: str, command: Command, argv: Sequence[str] | None = None) -> NoReturn:
+    """Parse `argv` (the process's own by default) for one command, run it, exit with its status."""
+    import tyro
+
+    options = tyro.cli(command.options, prog=prog, args=argv)
+    sys.exit(_run(command.action, options))
+
+
+def main_subcommands(
+    prog: str, description: str, commands: Mapping[str, Command], argv: Sequence[str] | None = None
+) -> NoReturn:
+    """Parse `argv` for the named sub-command, run it, exit with its status."""
+    import tyro
+
+    by_type = {command.options: command.action for command in commands.values()}
+    options = tyro.extras.subcommand_cli_from_dict(
+        {name: command.options for name, command in commands.items()},
+        prog=prog,
+        description=description,
+        args=argv,
+    )
+    sys.exit(_run(by_type[type(options)], options))
+
+
+def _run(action: Callable[[Any], int | None], options: object) -> int:
+    try:
+        return action(options) or EXIT_OK
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED

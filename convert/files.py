@@ -1,0 +1,61 @@
+"""Files that are whole or absent: write under a temporary name, sync, rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FILE_MODE = 0o644
+"""MindSpore writes shards 0600 and checkpoints 0400; datasets and models are there to be shared."""
+
+_HASH_CHUNK_BYTES = 1 << 20
+
+
+def sync_path(path: Path) -> None:
+    """Flush a file, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Give a finished file its final name in the same file system, durably and with mode 0644."""
+    os.chmod(temporary, FILE_MODE)
+    sync_path(temporary)
+    os.replace(temporary, final)
+    sync_path(final.parent)
+
+
+@contextmanager
+def published(final: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `final`; publish it when the block ends well, remove it when not.
+
+    The temporary name keeps `final`'s suffix, because some writers choose their format by it.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.stem}.{os.getpid()}.tmp{final.suffix}")
+    try:
+        yield temporary
+        publish(temporary, final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(final: Path, data: bytes) -> None:
+    """Write `data` to `final`, whole or not at all."""
+    with published(final) as temporary:
+        temporary.write_bytes(data)
+
+
+def sha256_file(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

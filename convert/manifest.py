@@ -1,0 +1,214 @@
+"""The contract between conversion and training: `manifest.json` and `index.parquet`.
+
+A dataset directory is
+
+    manifest.json           written last: no manifest, no dataset
+    index.parquet           one row per image, in id order (INDEX_SCHEMA)
+    train.mindrecord000     standard MindRecord shards, each with its SQLite `.db`
+    train.mindrecord000.db
+
+This module imports neither MindSpore nor OpenCV, so that anything may read a dataset's description.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from convert.errors import UserError
+from convert.files import published, sha256_file, write_bytes
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+INDEX_NAME = "index.parquet"
+STAGING_NAME = ".staging"
+
+EncodingName = Literal["yuv420", "original", "jpeg"]
+
+INDEX_SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),  # position in the plan order, 0 to rows - 1; equals the row number here
+        ("key", pa.string()),  # "<wnid>/<file name>", the same in every packaging
+        ("label", pa.int32()),  # index into Manifest.classes
+        ("shard", pa.int32()),  # index into Manifest.shards
+        ("offset", pa.int64()),  # where the payload starts in the shard file, bytes
+        ("length", pa.int32()),  # payload size, bytes
+        ("height", pa.int32()),  # stored image, pixels
+        ("width", pa.int32()),
+        ("source_bytes", pa.int64()),  # size of the file the image came from
+        ("crc32", pa.uint32()),  # zlib.crc32 of the payload
+        ("action", pa.string()),  # what the converter did: kept | encoded | re-encoded ...
+        ("reason", pa.string()),  # why, "" when nothing special
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How every image of a dataset is stored."""
+
+    name: EncodingName
+    """yuv420: planes Y, U, V (full-range BT.601, row-major, no padding); original: source bytes; jpeg: resized, re-encoded."""
+    short_side: int = 0
+    """Longest allowed short side in pixels; 0 keeps every image's own size. Images are never enlarged."""
+    quality: int = 0
+    """JPEG quality 1 to 100 where this encoding re-encodes, else 0."""
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(EncodingName):
+            raise ValueError(f"encoding must be one of {get_args(EncodingName)}, got {self.name!r}")
+        if self.short_side < 0 or self.short_side == 1:
+            raise ValueError(f"short_side must be 0 or at least 2, got {self.short_side}")
+        if not 0 <= self.quality <= 100:
+            raise ValueError(f"quality must be in [0, 100], got {self.quality}")
+
+
+@dataclass(frozen=True)
+class ClassEntry:
+    """One class; its label is its position in `Manifest.classes`."""
+
+    wnid: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One MindRecord file and its SQLite index, as they were when published."""
+
+    name: str
+    """File name inside the dataset directory; the index is `name + ".db"`."""
+    rows: int
+    data_bytes: int
+    data_sha256: str
+    db_bytes: int
+    db_sha256: str
+
+
+@dataclass(frozen=True)
+class SkippedItem:
+    """A source image that was left out, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """MindRecord's page layout, the same for all shards."""
+
+    header_bytes: int
+    page_bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a dataset directory holds; everything in it is a function of the source and the options."""
+
+    split: str
+    """Name of the split, such as "train"; also the shards' file name prefix."""
+    encoding: Encoding
+    seed: int
+    """Of the shuffle that put the images in id order."""
+    classes: tuple[ClassEntry, ...]
+    """In label order (sorted wnids)."""
+    shards: tuple[ShardEntry, ...]
+    layout: Layout
+    rows: int
+    payload_bytes: int
+    source_bytes: int
+    index_sha256: str
+    logical_digest: str
+    """SHA-256 over (key, label, payload) of all rows in id order: equal for equal contents in any packaging."""
+    skipped: tuple[SkippedItem, ...]
+    versions: dict[str, str]
+    """Of the converter, MindSpore, OpenCV and numpy that wrote it."""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if self.rows != sum(shard.rows for shard in self.shards):
+            raise ValueError(f"rows is {self.rows}, but the shards' rows add up to {sum(s.rows for s in self.shards)}")
+        for shard in self.shards:
+            if Path(shard.name).name != shard.name or shard.name in ("", ".", ".."):
+                raise ValueError(f"a shard's name must be a plain file name, got {shard.name!r}")
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Publish the manifest: from here on `directory` is a dataset."""
+    text = json.dumps(dataclasses.asdict(manifest), indent=1, ensure_ascii=False)
+    write_bytes(directory / MANIFEST_NAME, (text + "\n").encode())
+
+
+def load_manifest(directory: Path) -> Manifest:
+    """Read and check `directory/manifest.json`.
+
+    Raises:
+        UserError: no such folder, no manifest, unreadable, or of another format version.
+    """
+    path = directory / MANIFEST_NAME
+    if not directory.is_dir():
+        raise UserError(f"no dataset at {directory}: the folder does not exist; make one with 'python -m convert run SRC {directory}'")
+    if not path.is_file():
+        if (directory / STAGING_NAME).is_dir():
+            raise UserError(f"{directory} holds an unfinished conversion: run the same 'python -m convert run' again to finish it")
+        raise UserError(f"{directory} is not a dataset, it has no {MANIFEST_NAME}: make one with 'python -m convert run SRC {directory}'")
+    try:
+        fields = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}): restore it or convert again") from error
+    version = fields.get("format_version") if isinstance(fields, dict) else None
+    if version != FORMAT_VERSION:
+        raise UserError(f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}: convert again or use the program's matching version")
+    try:
+        return _manifest_from(fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): restore it or convert again") from error
+
+
+def _manifest_from(fields: dict[str, Any]) -> Manifest:
+    return Manifest(
+        **{
+            **fields,
+            "encoding": Encoding(**fields["encoding"]),
+            "layout": Layout(**fields["layout"]),
+            "classes": tuple(ClassEntry(**entry) for entry in fields["classes"]),
+            "shards": tuple(ShardEntry(**entry) for entry in fields["shards"]),
+            "skipped": tuple(SkippedItem(**entry) for entry in fields["skipped"]),
+        }
+    )
+
+
+def write_index(directory: Path, table: pa.Table) -> str:
+    """Publish `index.parquet` (INDEX_SCHEMA, rows in id order); returns its SHA-256."""
+    with published(directory / INDEX_NAME) as temporary:
+        pq.write_table(table.cast(INDEX_SCHEMA), temporary, compression="zstd")
+    return sha256_file(directory / INDEX_NAME)
+
+
+def load_index(directory: Path, manifest: Manifest, columns: list[str]) -> dict[str, np.ndarray]:
+    """Read columns of `index.parquet` after checking its hash; each array has `manifest.rows` elements.
+
+    Raises:
+        UserError: the index is missing, or is not the one that the manifest was written for.
+    """
+    table = read_index_table(directory, manifest, columns)
+    return {name: table.column(name).to_numpy() for name in columns}
+
+
+def read_index_table(directory: Path, manifest: Manifest, columns: list[str] | None = None) -> pa.Table:
+    """Like `load_index`, as an Arrow table of all columns or of those named."""
+    path = directory / INDEX_NAME
+    if not path.is_file():
+        raise UserError(f"{path} is missing: restore it or convert again")
+    if sha256_file(path) != manifest.index_sha256:
+        raise UserError(f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again")
+    table = pq.read_table(path, columns=columns)
+    if table.num_rows != manifest.rows:
+        raise UserError(f"{path} has {table.num_rows} rows, the manifest says {manifest.rows}: restore it or convert again")
+    return table
