@@ -153,18 +153,26 @@ def load_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST_NAME
     if not directory.is_dir():
-        raise UserError(f"no dataset at {directory}: the folder does not exist; make one with 'python -m convert run SRC {directory}'")
+        raise UserError(
+            f"no dataset at {directory}: the folder does not exist; make one with 'python -m convert run SRC {directory}'"
+        )
     if not path.is_file():
         if (directory / STAGING_NAME).is_dir():
-            raise UserError(f"{directory} holds an unfinished conversion: run the same 'python -m convert run' again to finish it")
-        raise UserError(f"{directory} is not a dataset, it has no {MANIFEST_NAME}: make one with 'python -m convert run SRC {directory}'")
+            raise UserError(
+                f"{directory} holds an unfinished conversion: run the same 'python -m convert run' again to finish it"
+            )
+        raise UserError(
+            f"{directory} is not a dataset, it has no {MANIFEST_NAME}: make one with 'python -m convert run SRC {directory}'"
+        )
     try:
         fields = json.loads(path.read_bytes())
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}): restore it or convert again") from error
     version = fields.get("format_version") if isinstance(fields, dict) else None
     if version != FORMAT_VERSION:
-        raise UserError(f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}: convert again or use the program's matching version")
+        raise UserError(
+            f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}: convert again or use the program's matching version"
+        )
     try:
         return _manifest_from(fields)
     except (KeyError, TypeError, ValueError) as error:
@@ -207,8 +215,12 @@ def read_index_table(directory: Path, manifest: Manifest, columns: list[str] | N
     if not path.is_file():
         raise UserError(f"{path} is missing: restore it or convert again")
     if sha256_file(path) != manifest.index_sha256:
-        raise UserError(f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again")
+        raise UserError(
+            f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again"
+        )
     table = pq.read_table(path, columns=columns)
     if table.num_rows != manifest.rows:
-        raise UserError(f"{path} has {table.num_rows} rows, the manifest says {manifest.rows}: restore it or convert again")
+        raise UserError(
+            f"{path} has {table.num_rows} rows, the manifest says {manifest.rows}: restore it or convert again"
+        )
     return table

@@ -1,0 +1,1 @@
+"""A dataset directory -> a trained, evaluated, exported Tiny-DarkNet."""

@@ -1,0 +1,86 @@
+"""Colour as one affine map: stored YCbCr in, normalised RGB out, everything between folded into 3x4 numbers.
+
+Grey levels run from 0 to 255. A colour matrix `m` float32 [3, 4] maps a pixel by
+`rgb = m[:, :3] @ (y, cb, cr) + m[:, 3]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RGB_FROM_YCC = np.array([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]])
+"""Full-range BT.601 as JFIF fixes it (ITU-T T.871, section 7); its chroma is centred on 128."""
+
+CHROMA_CENTRE = 128.0
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """What the network subtracts and divides by, per RGB channel, in grey levels (0 to 255)."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != 3 or len(self.std) != 3:
+            raise ValueError(f"mean and std take three channels each, got {self.mean} and {self.std}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+
+
+IMAGENET = Normalization(mean=(0.485 * 255, 0.456 * 255, 0.406 * 255), std=(0.229 * 255, 0.224 * 255, 0.225 * 255))
+"""The reference recipe's."""
+
+DARKNET = Normalization(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
+"""Darknet's: RGB divided by 255, nothing subtracted."""
+
+
+def plain_matrix(normalization: Normalization) -> np.ndarray:
+    """The 3x4 matrix, float32, that converts stored YCbCr to normalised RGB and does nothing else."""
+    identity = np.ones(1)
+    return jittered_matrices(normalization, identity, identity, identity, 0 * identity, identity)[0]
+
+
+def jittered_matrices(
+    normalization: Normalization,
+    brightness: np.ndarray,
+    contrast: np.ndarray,
+    saturation: np.ndarray,
+    hue: np.ndarray,
+    luma_mean: np.ndarray,
+) -> np.ndarray:
+    """Compose colour jitter, YCbCr to RGB and normalisation; one matrix per image.
+
+    Brightness scales the pixel; contrast blends it with the image's mean luma; saturation scales its chroma;
+    hue turns its chroma. In YCbCr these commute, so the order in which the reference draws them does not matter.
+
+    Args:
+        normalization: of the network.
+        brightness: factor, [B], 1 changes nothing. Likewise `contrast` and `saturation`.
+        contrast: factor, [B].
+        saturation: factor, [B].
+        hue: part of a full turn, [B], 0 changes nothing.
+        luma_mean: mean of the cropped Y plane, grey levels, [B].
+
+    Returns:
+        float32 [B, 3, 4].
+    """
+    luma_gain = brightness * contrast
+    chroma_gain = luma_gain * saturation
+    turn = 2 * np.pi * hue
+    cosine, sine = chroma_gain * np.cos(turn), chroma_gain * np.sin(turn)
+
+    jitter = np.zeros((len(brightness), 3, 4))
+    jitter[:, 0, 0] = luma_gain
+    jitter[:, 0, 3] = brightness * (1 - contrast) * luma_mean
+    jitter[:, 1, 1], jitter[:, 1, 2] = cosine, -sine
+    jitter[:, 2, 1], jitter[:, 2, 2] = sine, cosine
+    # chroma is turned about its centre, and leaves centred on 0
+    jitter[:, 1, 3] = -CHROMA_CENTRE * (cosine - sine)
+    jitter[:, 2, 3] = -CHROMA_CENTRE * (sine + cosine)
+
+    matrices = RGB_FROM_YCC @ jitter
+    matrices[:, :, 3] -= np.asarray(normalization.mean)
+    return (matrices / np.asarray(normalization.std)[None, :, None]).astype(np.float32)

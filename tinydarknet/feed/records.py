@@ -1,0 +1,97 @@
+"""Random access to a dataset's payloads, zero-copy: standard MindRecord shards through mmap and `index.parquet`."""
+
+from __future__ import annotations
+
+import mmap
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from convert.errors import UserError
+from convert.manifest import Manifest, load_index, load_manifest, read_index_table
+
+
+class Records:
+    """The rows of one dataset directory, by id.
+
+    Opening reads the index columns (some 40 bytes a row) and maps every shard; it reads no image.
+    Safe to use from several threads.
+
+    Attributes:
+        manifest: the dataset's description.
+        labels: int32 [rows].
+        heights: of the stored images in pixels, int64 [rows].
+        widths: likewise.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.manifest: Manifest = load_manifest(directory)
+        index = load_index(directory, self.manifest, ["shard", "offset", "length", "label", "height", "width", "crc32"])
+        self.labels: np.ndarray = index["label"]
+        self.heights: np.ndarray = index["height"].astype(np.int64)
+        self.widths: np.ndarray = index["width"].astype(np.int64)
+        self._shards, self._offsets, self._lengths = index["shard"], index["offset"], index["length"]
+        self._crcs = index["crc32"]
+        self._maps = [_map_shard(directory / shard.name, shard.data_bytes) for shard in self.manifest.shards]
+        self._check_bounds()
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return self.manifest.rows
+
+    def payload(self, row: int) -> np.ndarray:
+        """The stored bytes of one image, uint8 [length]: a read-only view of the mapped shard."""
+        return np.frombuffer(self._maps[self._shards[row]], np.uint8, int(self._lengths[row]), int(self._offsets[row]))
+
+    def will_need(self, rows: np.ndarray) -> None:
+        """Ask the kernel to read these rows' payloads ahead; returns at once."""
+        page = mmap.PAGESIZE
+        for row in rows:
+            start = int(self._offsets[row]) // page * page
+            length = int(self._offsets[row]) + int(self._lengths[row]) - start
+            self._maps[self._shards[row]].madvise(mmap.MADV_WILLNEED, start, length)
+
+    def check(self, row: int) -> None:
+        """Compare one payload with its checksum.
+
+        Raises:
+            UserError: the bytes are not those that the converter wrote; names shard, row and key.
+        """
+        if zlib.crc32(self.payload(row)) != self._crcs[row]:
+            shard = self.manifest.shards[self._shards[row]].name
+            key = read_index_table(self.directory, self.manifest, ["key"]).column("key")[int(row)].as_py()
+            raise UserError(
+                f"{self.directory / shard}: row {row} ({key}) is damaged, its checksum differs; "
+                f"'python -m convert verify {self.directory}' lists all damage, then convert again"
+            )
+
+    def _check_bounds(self) -> None:
+        sizes = np.array([shard.data_bytes for shard in self.manifest.shards], np.int64)
+        if len(self) and (
+            self._shards.min() < 0
+            or self._shards.max() >= len(sizes)
+            or self._offsets.min() < 0
+            or self._lengths.min() < 0
+            or (self._offsets + self._lengths > sizes[self._shards]).any()
+            or self.labels.min() < 0
+            or self.labels.max() >= len(self.manifest.classes)
+        ):
+            raise UserError(f"the index of {self.directory} points outside its shards or classes: convert again")
+        if self.manifest.encoding.name == "yuv420" and (self._lengths * 2 != self.heights * self.widths * 3).any():
+            raise UserError(f"the index of {self.directory} has rows that are no yuv420 planes: convert again")
+
+
+def _map_shard(path: Path, expected_bytes: int) -> mmap.mmap:
+    repair = "restore it or convert again"
+    try:
+        with path.open("rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: {repair}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is empty: {repair}") from error
+    if len(mapped) != expected_bytes:
+        raise UserError(f"{path} has {len(mapped)} bytes, the manifest says {expected_bytes}: {repair}")
+    return mapped

@@ -1,0 +1,109 @@
+"""The honest baseline: the reference's own MindSpore operators on stored JPEGs, float32 out.
+
+Ids, labels and batches follow the same order as every feed's. The random changes are drawn by MindSpore,
+so they follow its seed and its workers rather than the image's id.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinydarknet.colour import Normalization
+from tinydarknet.feed.augment import CENTRE_FRACTION, Augmentation
+from tinydarknet.feed.order import PADDING_ID
+from tinydarknet.feed.records import Records
+from tinydarknet.feed.stream import Stream
+from tinydarknet.feed.threaded import Batch
+
+if TYPE_CHECKING:
+    from mindspore.dataset import Dataset
+
+IMAGE_COLUMNS = ("image", "label", "id")
+PADDING_LABEL = -1
+
+
+class ReferenceFeed:
+    """Batches of image float32 [B, 3, S, S] (normalised), label int32 [B], id int64 [B]."""
+
+    columns = IMAGE_COLUMNS
+
+    def __init__(
+        self,
+        records: Records,
+        stream: Stream,
+        image_size: int,
+        normalization: Normalization,
+        augmentation: Augmentation | None,
+        threads: int,
+    ) -> None:
+        """Serve `stream`'s batches; without `augmentation`, the reference's evaluation transform."""
+        self.steps = stream.steps
+        self._records = records
+        self._stream = stream
+        self._size = image_size
+        self._normalization = normalization
+        self._augmentation = augmentation
+        # MindSpore refuses more workers than the machine has processors
+        self._workers = min(threads, os.cpu_count() or 1)
+
+    def __len__(self) -> int:
+        """The number of batches."""
+        return self.steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield every batch once, in order."""
+        iterator = self.dataset().create_dict_iterator(num_epochs=1, output_numpy=True, do_copy=False)
+        for batch in iterator:
+            yield {name: batch[name] for name in self.columns}
+
+    def dataset(self) -> Dataset:
+        """The batches as a MindSpore dataset."""
+        import mindspore.dataset as ds
+
+        rows = ds.GeneratorDataset(
+            _Images(self._records, self._stream), list(self.columns), shuffle=False, num_parallel_workers=1
+        )
+        mapped = rows.map(self._operators(), input_columns="image", num_parallel_workers=self._workers)
+        return mapped.batch(self._stream.batch_size, drop_remainder=True)
+
+    def _operators(self) -> list:
+        from mindspore.dataset import vision
+
+        mean, std = list(self._normalization.mean), list(self._normalization.std)
+        finish = [vision.Normalize(mean=mean, std=std), vision.HWC2CHW()]
+        drawn = self._augmentation
+        if drawn is None:
+            short_side = round(self._size / CENTRE_FRACTION)
+            return [vision.Decode(), vision.Resize(short_side), vision.CenterCrop(self._size), *finish]
+        return [
+            vision.RandomCropDecodeResize(
+                self._size, scale=(drawn.scale_min, drawn.scale_max), ratio=(drawn.ratio_min, drawn.ratio_max)
+            ),
+            vision.RandomHorizontalFlip(drawn.flip),
+            vision.RandomColorAdjust(drawn.brightness, drawn.contrast, drawn.saturation, drawn.hue),
+            *finish,
+        ]
+
+
+class _Images:
+    """Stored bytes in stream order, one image a row, for GeneratorDataset."""
+
+    def __init__(self, records: Records, stream: Stream) -> None:
+        self._records = records
+        self._stream = stream
+
+    def __len__(self) -> int:
+        return self._stream.steps * self._stream.batch_size
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for step in range(self._stream.steps):
+            _, ids = self._stream.ids(step)
+            for image_id in ids:
+                padding = image_id == PADDING_ID
+                row = 0 if padding else image_id
+                label = np.int32(PADDING_LABEL) if padding else self._records.labels[row]
+                yield self._records.payload(row), label, image_id

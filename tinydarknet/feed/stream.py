@@ -1,0 +1,103 @@
+"""A run as one stream of steps: which ids each step of this rank holds, from any step on."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from tinydarknet.feed.order import epoch_order, evaluation_batch, evaluation_steps, rank_batch, steps_per_epoch
+
+
+class Stream(Protocol):
+    """The ids of a run, batch by batch, for one rank."""
+
+    batch_size: int
+    """Images per step on this rank."""
+    seed: int
+    """Of everything random about the images."""
+    steps: int
+    """Batches in this stream."""
+
+    def ids(self, step: int) -> tuple[int, np.ndarray]:
+        """The epoch and the ids, int64 [batch_size], of batch `step` in [0, steps)."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingStream:
+    """Global steps [first_step, last_step) of a training run; epoch `g // steps_per_epoch` holds global step g."""
+
+    rows: int
+    batch_size: int
+    seed: int
+    rank: int
+    world_size: int
+    first_step: int
+    last_step: int
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check_ranks(self.rank, self.world_size, self.batch_size)
+        if steps_per_epoch(self.rows, self.batch_size, self.world_size) == 0:
+            raise ValueError(
+                f"one step takes batch_size x ranks = {self.batch_size * self.world_size} images, "
+                f"the dataset has {self.rows}: use a smaller batch_size"
+            )
+        if not 0 <= self.first_step <= self.last_step:
+            raise ValueError(f"need 0 <= first_step <= last_step, got {self.first_step} and {self.last_step}")
+
+    @property
+    def steps(self) -> int:
+        """Batches in this stream."""
+        return self.last_step - self.first_step
+
+    def ids(self, step: int) -> tuple[int, np.ndarray]:
+        """The epoch and the ids, int64 [batch_size], of batch `step` in [0, steps)."""
+        epoch, step_in_epoch = divmod(
+            self.first_step + step, steps_per_epoch(self.rows, self.batch_size, self.world_size)
+        )
+        with self._lock:  # so that threads that reach a new epoch together shuffle it once
+            order = _recent_order(self.rows, self.seed, epoch)
+        return epoch, rank_batch(order, step_in_epoch, self.batch_size, self.rank, self.world_size)
+
+
+@dataclass(frozen=True)
+class EvaluationStream:
+    """Every id once over all ranks, in stored order, filled up with padding so that every batch is whole."""
+
+    rows: int
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_ranks(self.rank, self.world_size, self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Batches in this stream."""
+        return evaluation_steps(self.rows, self.batch_size, self.world_size)
+
+    def ids(self, step: int) -> tuple[int, np.ndarray]:
+        """Epoch 0 and the ids, int64 [batch_size], of batch `step` in [0, steps)."""
+        return 0, evaluation_batch(self.rows, step, self.batch_size, self.rank, self.world_size)
+
+
+def _check_ranks(rank: int, world_size: int, batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if not 0 <= rank < world_size:
+        raise ValueError(f"need 0 <= rank < world_size, got rank {rank} and world_size {world_size}")
+
+
+@lru_cache(maxsize=2)
+def _recent_order(rows: int, seed: int, epoch: int) -> np.ndarray:
+    """This epoch's order and the last one's, which read-ahead still uses: 10 MB each for ImageNet."""
+    order = epoch_order(rows, seed, epoch)
+    order.flags.writeable = False
+    return order
