@@ -25,9 +25,9 @@ def sync_path(path: Path) -> None:
 
 def publish(temporary: Path, final: Path) -> None:
     """Give a finished file its final name in the same file system, durably and with mode 0644."""
-    os.chmod(temporary, FILE_MODE)
+    temporary.chmod(FILE_MODE)
     sync_path(temporary)
-    os.replace(temporary, final)
+    temporary.replace(final)
     sync_path(final.parent)
 
 

@@ -37,44 +37,47 @@ DARKNET = Normalization(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
 """Darknet's: RGB divided by 255, nothing subtracted."""
 
 
+@dataclass(frozen=True)
+class ColourFactors:
+    """Colour jitter of a batch, one number per image: float64 [B] each."""
+
+    brightness: np.ndarray
+    """Scales the pixel; 1 changes nothing."""
+    contrast: np.ndarray
+    """Blends the pixel with the image's mean luma; 1 changes nothing."""
+    saturation: np.ndarray
+    """Scales the chroma; 1 changes nothing."""
+    hue: np.ndarray
+    """Turns the chroma by this part of a full circle; 0 changes nothing."""
+
+
 def plain_matrix(normalization: Normalization) -> np.ndarray:
-    """The 3x4 matrix, float32, that converts stored YCbCr to normalised RGB and does nothing else."""
-    identity = np.ones(1)
-    return jittered_matrices(normalization, identity, identity, identity, 0 * identity, identity)[0]
+    """The matrix float32 [3, 4] that converts stored YCbCr to normalised RGB and does nothing else."""
+    one, zero = np.ones(1), np.zeros(1)
+    return colour_matrices(normalization, ColourFactors(one, one, one, zero), luma_mean=zero)[0]
 
 
-def jittered_matrices(
-    normalization: Normalization,
-    brightness: np.ndarray,
-    contrast: np.ndarray,
-    saturation: np.ndarray,
-    hue: np.ndarray,
-    luma_mean: np.ndarray,
-) -> np.ndarray:
+def colour_matrices(normalization: Normalization, factors: ColourFactors, luma_mean: np.ndarray) -> np.ndarray:
     """Compose colour jitter, YCbCr to RGB and normalisation; one matrix per image.
 
-    Brightness scales the pixel; contrast blends it with the image's mean luma; saturation scales its chroma;
-    hue turns its chroma. In YCbCr these commute, so the order in which the reference draws them does not matter.
+    In YCbCr the four jitters commute, so the order in which the reference draws them does not matter.
 
     Args:
         normalization: of the network.
-        brightness: factor, [B], 1 changes nothing. Likewise `contrast` and `saturation`.
-        contrast: factor, [B].
-        saturation: factor, [B].
-        hue: part of a full turn, [B], 0 changes nothing.
-        luma_mean: mean of the cropped Y plane, grey levels, [B].
+        factors: of the batch.
+        luma_mean: mean of the cropped Y plane, grey levels, [B]; contrast turns on it.
 
     Returns:
         float32 [B, 3, 4].
     """
-    luma_gain = brightness * contrast
-    chroma_gain = luma_gain * saturation
-    turn = 2 * np.pi * hue
+    luma_gain = factors.brightness * factors.contrast
+    chroma_gain = luma_gain * factors.saturation
+    turn = 2 * np.pi * factors.hue
     cosine, sine = chroma_gain * np.cos(turn), chroma_gain * np.sin(turn)
 
-    jitter = np.zeros((len(brightness), 3, 4))
+    jitter = np.zeros((len(turn), 3, 4))
     jitter[:, 0, 0] = luma_gain
-    jitter[:, 0, 3] = brightness * (1 - contrast) * luma_mean
+    jitter[:, 0, 3] = factors.brightness * (1 - factors.contrast) * luma_mean
     jitter[:, 1, 1], jitter[:, 1, 2] = cosine, -sine
     jitter[:, 2, 1], jitter[:, 2, 2] = sine, cosine
     # chroma is turned about its centre, and leaves centred on 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinydarknet.colour import ColourFactors
 from tinydarknet.feed.hashing import uniforms
 
 CROP_TRIES = 10
@@ -66,16 +67,6 @@ class Windows:
     """bool [B]: mirror left and right."""
 
 
-@dataclass(frozen=True)
-class ColourFactors:
-    """Colour jitter per image, float64 [B] each; see `tinydarknet.colour.jittered_matrices`."""
-
-    brightness: np.ndarray
-    contrast: np.ndarray
-    saturation: np.ndarray
-    hue: np.ndarray
-
-
 def draw(
     augmentation: Augmentation, seed: int, epoch: int, ids: np.ndarray, heights: np.ndarray, widths: np.ndarray
 ) -> tuple[Windows, ColourFactors]:
@@ -90,9 +81,10 @@ def draw(
         widths: likewise.
     """
     draws = uniforms(seed, epoch, ids, _DRAWS)
-    areas, ratios, tops, lefts = draws[: 4 * CROP_TRIES].reshape(4, CROP_TRIES, -1)
     flip, *colour = draws[4 * CROP_TRIES :]
-    windows = _random_windows(augmentation, areas, ratios, tops, lefts, flip, heights, widths)
+    windows = _random_windows(
+        augmentation, draws[: 4 * CROP_TRIES].reshape(4, CROP_TRIES, -1), flip < augmentation.flip, heights, widths
+    )
     gains = zip(colour[:3], (augmentation.brightness, augmentation.contrast, augmentation.saturation), strict=True)
     brightness, contrast, saturation = (1 + (2 * value - 1) * reach for value, reach in gains)
     return windows, ColourFactors(brightness, contrast, saturation, (2 * colour[3] - 1) * augmentation.hue)
@@ -116,16 +108,10 @@ def _even(lengths: np.ndarray) -> np.ndarray:
 
 
 def _random_windows(
-    augmentation: Augmentation,
-    areas: np.ndarray,
-    ratios: np.ndarray,
-    tops: np.ndarray,
-    lefts: np.ndarray,
-    flip: np.ndarray,
-    heights: np.ndarray,
-    widths: np.ndarray,
+    augmentation: Augmentation, draws: np.ndarray, flip: np.ndarray, heights: np.ndarray, widths: np.ndarray
 ) -> Windows:
-    """Random resized crop (Szegedy et al. 2015, as torchvision and MindSpore do it) for draws of [tries, B]."""
+    """Random resized crop (Szegedy et al. 2015, as torchvision and MindSpore do it) from draws [4, tries, B]."""
+    areas, ratios, tops, lefts = draws
     area = (augmentation.scale_min + areas * (augmentation.scale_max - augmentation.scale_min)) * heights * widths
     low, high = np.log(augmentation.ratio_min), np.log(augmentation.ratio_max)
     ratio = np.exp(low + ratios * (high - low))
@@ -148,5 +134,5 @@ def _random_windows(
         left=2 * left.astype(np.int64),
         height=crop_height,
         width=crop_width,
-        flip=flip < augmentation.flip,
+        flip=flip,
     )

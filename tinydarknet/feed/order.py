@@ -12,6 +12,9 @@ from tinydarknet.feed.hashing import hash_ids
 PADDING_ID = -1
 """Stands for no image at all, in evaluation batches that the dataset cannot fill."""
 
+PADDING_LABEL = -1
+"""The label that goes with it; never counted."""
+
 _TAIL_SALT = 0x7A11
 _TAIL_ROWS_MAX = 1 << 14
 

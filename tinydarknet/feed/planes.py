@@ -5,15 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tinydarknet.colour import Normalization, jittered_matrices, plain_matrix
+from tinydarknet.colour import Normalization, colour_matrices, plain_matrix
 from tinydarknet.feed.augment import Augmentation, Windows, centre_windows, draw
-from tinydarknet.feed.order import PADDING_ID
+from tinydarknet.feed.order import PADDING_ID, PADDING_LABEL
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.stream import Stream
 from tinydarknet.feed.threaded import Batch
 
 PLANE_COLUMNS = ("y", "uv", "colour", "label", "id")
-PADDING_LABEL = -1
 
 
 class PlanesSource:
@@ -66,14 +65,7 @@ class PlanesSource:
         else:
             windows, factors = draw(self._augmentation, self._stream.seed, epoch, ids, heights, widths)
             resize_planes(self._records, rows, windows, batch["y"], batch["uv"])
-            batch["colour"][:] = jittered_matrices(
-                self._normalization,
-                factors.brightness,
-                factors.contrast,
-                factors.saturation,
-                factors.hue,
-                luma_means(batch["y"]),
-            )
+            batch["colour"][:] = colour_matrices(self._normalization, factors, luma_means(batch["y"]))
         batch["label"][:] = np.where(ids == PADDING_ID, PADDING_LABEL, self._records.labels[rows])
         batch["id"][:] = ids
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import CENTRE_FRACTION, Augmentation
-from tinydarknet.feed.order import PADDING_ID
+from tinydarknet.feed.order import PADDING_ID, PADDING_LABEL
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.stream import Stream
 from tinydarknet.feed.threaded import Batch
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mindspore.dataset import Dataset
 
 IMAGE_COLUMNS = ("image", "label", "id")
-PADDING_LABEL = -1
 
 
 class ReferenceFeed:
@@ -99,7 +98,7 @@ class _Images:
     def __len__(self) -> int:
         return self._stream.steps * self._stream.batch_size
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.int32, np.int64]]:
         for step in range(self._stream.steps):
             _, ids = self._stream.ids(step)
             for image_id in ids:
