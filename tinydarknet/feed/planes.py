@@ -21,7 +21,7 @@ class PlanesSource:
     A batch is y uint8 [B, 1, S, S], uv uint8 [B, 2, S/2, S/2], colour float32 [B, 3, 4], label int32 [B], id int64 [B].
     """
 
-    columns = PLANE_COLUMNS
+    columns: tuple[str, ...] = PLANE_COLUMNS
 
     def __init__(
         self,

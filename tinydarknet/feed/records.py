@@ -59,7 +59,8 @@ class Records:
         Raises:
             UserError: the bytes are not those that the converter wrote; names shard, row and key.
         """
-        if zlib.crc32(memoryview(self.payload(row))) != self._crcs[row]:
+        start, length = int(self._offsets[row]), int(self._lengths[row])
+        if zlib.crc32(memoryview(self._maps[self._shards[row]])[start : start + length]) != self._crcs[row]:
             shard = self.manifest.shards[self._shards[row]].name
             key = read_index_table(self.directory, self.manifest, ["key"]).column("key")[int(row)].as_py()
             raise UserError(

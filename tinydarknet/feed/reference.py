@@ -28,7 +28,7 @@ IMAGE_COLUMNS = ("image", "label", "id")
 class ReferenceFeed:
     """Batches of image float32 [B, 3, S, S] (normalised), label int32 [B], id int64 [B]."""
 
-    columns = IMAGE_COLUMNS
+    columns: tuple[str, ...] = IMAGE_COLUMNS
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class ReferenceFeed:
         """Yield every batch once, in order."""
         iterator = self.dataset().create_dict_iterator(num_epochs=1, output_numpy=True, do_copy=False)
         for batch in iterator:
-            yield {name: batch[name] for name in self.columns}
+            yield dict(batch)
 
     def dataset(self) -> Dataset:
         """The batches as a MindSpore dataset."""

@@ -15,12 +15,20 @@ from tinydarknet.feed.order import epoch_order, evaluation_batch, evaluation_ste
 class Stream(Protocol):
     """The ids of a run, batch by batch, for one rank."""
 
-    batch_size: int
-    """Images per step on this rank."""
-    seed: int
-    """Of everything random about the images."""
-    steps: int
-    """Batches in this stream."""
+    @property
+    def batch_size(self) -> int:
+        """Images per step on this rank."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of everything random about the images."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Batches in this stream."""
+        ...
 
     def ids(self, step: int) -> tuple[int, np.ndarray]:
         """The epoch and the ids, int64 [batch_size], of batch `step` in [0, steps)."""
