@@ -48,7 +48,7 @@ class ColourFactors:
     saturation: np.ndarray
     """Scales the chroma; 1 changes nothing."""
     hue: np.ndarray
-    """Turns the chroma by this part of a full circle; 0 changes nothing."""
+    """Turns the colour by this part of a full circle; 0 changes nothing."""
 
 
 def plain_matrix(normalization: Normalization) -> np.ndarray:
@@ -60,7 +60,9 @@ def plain_matrix(normalization: Normalization) -> np.ndarray:
 def colour_matrices(normalization: Normalization, factors: ColourFactors, luma_mean: np.ndarray) -> np.ndarray:
     """Compose colour jitter, YCbCr to RGB and normalisation; one matrix per image.
 
-    In YCbCr the four jitters commute, so the order in which the reference draws them does not matter.
+    Brightness, contrast and saturation are the reference's own operators and commute, so the order in which it draws
+    them does not matter. Its hue is a shift in HSV, which is no affine map; this one turns RGB about the grey axis
+    (the two agree at thirds of a turn; docs/feed.md has the distance between).
 
     Args:
         normalization: of the network.
@@ -72,18 +74,20 @@ def colour_matrices(normalization: Normalization, factors: ColourFactors, luma_m
     """
     luma_gain = factors.brightness * factors.contrast
     chroma_gain = luma_gain * factors.saturation
-    turn = 2 * np.pi * factors.hue
-    cosine, sine = chroma_gain * np.cos(turn), chroma_gain * np.sin(turn)
-
-    jitter = np.zeros((len(turn), 3, 4))
+    jitter = np.zeros((len(luma_gain), 3, 4))
     jitter[:, 0, 0] = luma_gain
     jitter[:, 0, 3] = factors.brightness * (1 - factors.contrast) * luma_mean
-    jitter[:, 1, 1], jitter[:, 1, 2] = cosine, -sine
-    jitter[:, 2, 1], jitter[:, 2, 2] = sine, cosine
-    # chroma is turned about its centre, and leaves centred on 0
-    jitter[:, 1, 3] = -CHROMA_CENTRE * (cosine - sine)
-    jitter[:, 2, 3] = -CHROMA_CENTRE * (sine + cosine)
+    for channel in (1, 2):
+        jitter[:, channel, channel] = chroma_gain
+        jitter[:, channel, 3] = -CHROMA_CENTRE * chroma_gain  # chroma leaves centred on 0
 
-    matrices = RGB_FROM_YCC @ jitter
+    matrices = _turns_about_grey(factors.hue) @ RGB_FROM_YCC @ jitter
     matrices[:, :, 3] -= np.asarray(normalization.mean)
     return (matrices / np.asarray(normalization.std)[None, :, None]).astype(np.float32)
+
+
+def _turns_about_grey(hue: np.ndarray) -> np.ndarray:
+    """Rotations of RGB about (1, 1, 1) by Rodrigues' formula, float64 [B, 3, 3]; red turns towards green."""
+    angle = 2 * np.pi * hue[:, None, None]
+    axis = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    return np.cos(angle) * np.eye(3) + np.sin(angle) * axis + (1 - np.cos(angle)) / 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from tinydarknet.colour import Normalization, colour_matrices, plain_matrix
+from tinydarknet.colour import ColourFactors, Normalization, colour_matrices, plain_matrix
 from tinydarknet.feed.augment import Augmentation, Windows, centre_windows, draw
 from tinydarknet.feed.order import PADDING_ID, PADDING_LABEL
 from tinydarknet.feed.records import Records
@@ -13,6 +15,18 @@ from tinydarknet.feed.stream import Stream
 from tinydarknet.feed.threaded import Batch
 
 PLANE_COLUMNS = ("y", "uv", "colour", "label", "id")
+
+
+@dataclass(frozen=True)
+class DrawnBatch:
+    """What a batch will hold, before any image is touched; int64 [B] each."""
+
+    ids: np.ndarray
+    rows: np.ndarray
+    """The ids, with row 0 in place of padding."""
+    windows: Windows
+    factors: ColourFactors | None
+    """None in evaluation."""
 
 
 class PlanesSource:
@@ -55,19 +69,33 @@ class PlanesSource:
 
     def fill(self, step: int, batch: Batch) -> None:
         """Write batch number `step`, in [0, steps), into `batch`; padding rows repeat row 0 with label and id -1."""
+        drawn = self.draw(step)
+        self._records.will_need(drawn.rows)
+        self.crop(drawn, batch)
+        self.finish(drawn, batch)
+
+    def draw(self, step: int) -> DrawnBatch:
+        """Decide everything about batch number `step`; touches no image."""
         epoch, ids = self._stream.ids(step)
         rows = np.where(ids == PADDING_ID, 0, ids)
-        self._records.will_need(rows)
         heights, widths = self._records.heights[rows], self._records.widths[rows]
         if self._augmentation is None:
-            resize_planes(self._records, rows, centre_windows(heights, widths), batch["y"], batch["uv"])
+            return DrawnBatch(ids, rows, centre_windows(heights, widths), None)
+        windows, factors = draw(self._augmentation, self._stream.seed, epoch, ids, heights, widths)
+        return DrawnBatch(ids, rows, windows, factors)
+
+    def crop(self, drawn: DrawnBatch, batch: Batch) -> None:
+        """Fill `batch`'s y and uv."""
+        resize_planes(self._records, drawn.rows, drawn.windows, batch["y"], batch["uv"])
+
+    def finish(self, drawn: DrawnBatch, batch: Batch) -> None:
+        """Fill `batch`'s colour, label and id; contrast needs the luma that `crop` has written."""
+        if drawn.factors is None:
             batch["colour"][:] = self._plain
         else:
-            windows, factors = draw(self._augmentation, self._stream.seed, epoch, ids, heights, widths)
-            resize_planes(self._records, rows, windows, batch["y"], batch["uv"])
-            batch["colour"][:] = colour_matrices(self._normalization, factors, luma_means(batch["y"]))
-        batch["label"][:] = np.where(ids == PADDING_ID, PADDING_LABEL, self._records.labels[rows])
-        batch["id"][:] = ids
+            batch["colour"][:] = colour_matrices(self._normalization, drawn.factors, luma_means(batch["y"]))
+        batch["label"][:] = np.where(drawn.ids == PADDING_ID, PADDING_LABEL, self._records.labels[drawn.rows])
+        batch["id"][:] = drawn.ids
 
 
 def luma_means(y: np.ndarray) -> np.ndarray:

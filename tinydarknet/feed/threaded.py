@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,8 +36,8 @@ class BatchSource(Protocol):
 class ThreadedFeed:
     """Runs a `BatchSource` on threads and hands out its batches in order, each prepared ahead of time.
 
-    The ring holds `threads + read_ahead + 1` batches. A batch's arrays stay valid until the next one is asked for,
-    then they are written over: copy what must live longer.
+    `threads + read_ahead` batches are made ahead. A batch's arrays stay valid until the next one is asked for, then
+    they are written over: copy what must live longer.
     """
 
     def __init__(self, source: BatchSource, threads: int, read_ahead: int = 2) -> None:
@@ -55,43 +55,50 @@ class ThreadedFeed:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield every batch once, in order; an error in a worker is raised here."""
-        depth = self._threads + self._read_ahead
-        free = deque(self._source.allocate() for _ in range(depth + 1))
+        return self._batches(reuse=True)
+
+    def dataset(self) -> Dataset:
+        """The same batches as a MindSpore dataset.
+
+        MindSpore keeps the arrays it is given rather than copying them, so each batch gets arrays of its own.
+        """
+        import mindspore.dataset as ds
+
+        rows = _Rows(self.steps, self.columns, lambda: self._batches(reuse=False))
+        return ds.GeneratorDataset(rows, list(self.columns), shuffle=False, num_parallel_workers=1)
+
+    def _batches(self, *, reuse: bool) -> Iterator[Batch]:
+        ring: deque[Batch] = deque()
         pending: deque[tuple[Future[None], Batch]] = deque()
         steps = iter(range(self.steps))
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="feed")
-        lent: Batch | None = None
         try:
             while True:
-                if lent is not None:
-                    free.append(lent)
-                for step in itertools.islice(steps, depth - len(pending)):
-                    batch = free.popleft()
+                for step in itertools.islice(steps, self._threads + self._read_ahead - len(pending)):
+                    batch = ring.popleft() if ring else self._source.allocate()
                     pending.append((executor.submit(self._source.fill, step, batch), batch))
                 if not pending:
                     return
-                done, lent = pending.popleft()
+                done, batch = pending.popleft()
                 done.result()
-                yield lent
+                yield batch
+                if reuse:
+                    ring.append(batch)
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
-
-    def dataset(self) -> Dataset:
-        """The same batches as a MindSpore dataset, which copies each when it takes it."""
-        import mindspore.dataset as ds
-
-        return ds.GeneratorDataset(_Rows(self), list(self.columns), shuffle=False, num_parallel_workers=1)
 
 
 class _Rows:
     """What GeneratorDataset wants: an iterable of tuples with a length."""
 
-    def __init__(self, feed: ThreadedFeed) -> None:
-        self._feed = feed
+    def __init__(self, steps: int, columns: tuple[str, ...], batches: Callable[[], Iterator[Batch]]) -> None:
+        self._steps = steps
+        self._columns = columns
+        self._batches = batches
 
     def __len__(self) -> int:
-        return self._feed.steps
+        return self._steps
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
-        for batch in self._feed:
-            yield tuple(batch[name] for name in self._feed.columns)
+        for batch in self._batches():
+            yield tuple(batch[name] for name in self._columns)

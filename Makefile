@@ -1,0 +1,94 @@
+# Everything a person does here, by name. `make help` lists it.
+#
+#   make demo                        the whole path on a built-in sample: no ImageNet, no accelerator
+#   make mindrecord IMAGENET=dir     dir holds train/ and val/
+#   make train train-8p eval export bench            on ImageNet once IMAGENET is given, else on the sample
+#   make train ARGS="--epoch-size 90 --lr-init 0.05"  passes options on
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& { echo $$python; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+# msrun starts "python" from PATH
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+IMAGENET ?=
+DATA ?= data
+RUNS ?= runs
+ARGS ?=
+ENCODING ?= yuv420
+RANKS ?= 8
+
+ifeq ($(IMAGENET),)
+NAME := sample
+SOURCE := $(DATA)/sample-images
+CLASSES := auto
+# a recipe that suits 600 images and no accelerator
+RECIPE := --device-target CPU --image-height 96 --image-width 96 --batch-size 32 --epoch-size 20 --lr-init 0.05 \
+	--lr-scheduler cosine_annealing --T-max 20 --num-classes 10
+else
+NAME := imagenet
+SOURCE := $(IMAGENET)
+CLASSES := imagenet1k
+RECIPE :=
+endif
+
+DATASET := $(DATA)/$(NAME)
+RUN ?= $(RUNS)/$(NAME)
+CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
+
+.PHONY: help demo test lint fmt mindrecord train train-8p eval export bench
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: $(READY)  ## the whole path on a built-in sample, under 6 minutes on 2 cores: convert, train, evaluate, export, time
+	$(BIN)/python scripts/demo.py
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## check style and types; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --level error
+
+fmt: $(READY)  ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+mindrecord: $(READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## convert IMAGENET=dir (train/ and val/), or the sample, to MindRecord
+	$(BIN)/python -m convert run $(SOURCE)/train $(DATASET)/train --classes $(CLASSES) --encoding $(ENCODING)
+	$(BIN)/python -m convert run $(SOURCE)/val $(DATASET)/val --classes $(CLASSES) --encoding $(ENCODING)
+
+train: mindrecord  ## train on one device
+	$(BIN)/python -m tinydarknet.train --data-path $(DATASET)/train --val-data-path $(DATASET)/val --run-dir $(RUN) --resume $(RECIPE) $(ARGS)
+
+train-8p: mindrecord  ## train on eight devices (RANKS=n for another number)
+	RANKS=$(RANKS) scripts/run_distribute_train.sh --data-path $(DATASET)/train --val-data-path $(DATASET)/val --run-dir $(RUN)-$(RANKS)p --resume $(RECIPE) $(ARGS)
+
+eval: $(READY)  ## evaluate CHECKPOINT (by default the run's best) on the validation split
+	$(BIN)/python -m tinydarknet.evaluate --val-data-path $(DATASET)/val --checkpoint-path $(CHECKPOINT) $(ARGS)
+
+export: $(READY)  ## export CHECKPOINT to ONNX and MINDIR, each compared with the checkpoint before it is kept
+	$(BIN)/python -m tinydarknet.export --checkpoint-path $(CHECKPOINT) --file-format onnx mindir --out-dir $(RUN)/export $(ARGS)
+
+bench: mindrecord  ## measure the conversion, the feeds and the training step; results in benchmarks/results
+	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json benchmarks/results/convert_rate.json
+	$(BIN)/python benchmarks/feed_rate.py --data $(DATASET)/train --json benchmarks/results/feed_rate.json
+	$(BIN)/python benchmarks/step_time.py --data $(DATASET)/train --json benchmarks/results/step_time.json
+
+$(DATA)/sample-images: $(READY)
+	$(BIN)/python -m convert sample $@
+
+$(READY): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then echo "error: no Python 3.10 to 3.12 with venv was found: install one (on Debian also python3-venv), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

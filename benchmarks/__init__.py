@@ -1,0 +1,1 @@
+"""Measurements that name the bottleneck; each prints one JSON line per result."""

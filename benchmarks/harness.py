@@ -1,0 +1,126 @@
+"""How everything here is measured: warm-up, repeats, wall and CPU time side by side, the environment in every result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.files import write_bytes
+
+REFERENCE_STEP_MS = 104.0
+"""Published for the reference: Ascend 910, 8 cards, batch 128 each, 56 CPU cores."""
+
+REFERENCE_IMAGES_PER_S = 8 * 128 / (REFERENCE_STEP_MS / 1e3)
+"""What those 8 cards consume: 9,846 images/s."""
+
+_REPORTED_PACKAGES = ("mindspore", "numpy", "opencv-python-headless", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Times:
+    """Repeated timings of the same work, seconds per repeat."""
+
+    wall_s: tuple[float, ...]
+    cpu_s: tuple[float, ...]
+    """CPU time of this process, all its threads, and its finished children."""
+
+    @property
+    def median_wall_s(self) -> float:
+        """The middle repeat's wall time."""
+        return statistics.median(self.wall_s)
+
+    @property
+    def median_cpu_s(self) -> float:
+        """The middle repeat's CPU time."""
+        return statistics.median(self.cpu_s)
+
+    def spread(self) -> dict[str, float | int]:
+        """Least and greatest wall seconds, and how many repeats there were."""
+        return {"wall_s_min": min(self.wall_s), "wall_s_max": max(self.wall_s), "repeats": len(self.wall_s)}
+
+
+def measure(work: Callable[[], object], *, repeats: int, warmups: int = 1) -> Times:
+    """Run `work` `warmups` times uncounted, then `repeats` times counted."""
+    for _ in range(warmups):
+        work()
+    wall_s, cpu_s = [], []
+    for _ in range(repeats):
+        wall_start, cpu_start = time.perf_counter(), cpu_seconds()
+        work()
+        cpu_s.append(cpu_seconds() - cpu_start)
+        wall_s.append(time.perf_counter() - wall_start)
+    return Times(tuple(wall_s), tuple(cpu_s))
+
+
+def cpu_seconds() -> float:
+    """CPU time so far of this process and of its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """p50, p95 and p99, by the nearest rank."""
+    ordered = sorted(values)
+    return {f"p{p}": ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95, 99)}
+
+
+def environment() -> dict[str, Any]:
+    """The machine, the versions and the source revision that a result depends on."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in _REPORTED_PACKAGES},
+        "git": _git_revision(),
+    }
+
+
+def emit(results: Sequence[Mapping[str, Any]], json_path: Path | None) -> None:
+    """Print every result as one JSON line with the environment; write the same lines to `json_path` if given."""
+    shared = {"environment": environment()}
+    lines = [json.dumps({**result, **shared}) for result in results]
+    print("\n".join(lines), flush=True)
+    if json_path is not None:
+        write_bytes(json_path, ("\n".join(lines) + "\n").encode())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git_revision() -> str | None:
+    """The commit, with "-dirty" when the tree differs from it; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,60 @@
+"""Batches from threads: in order, reused, and with errors that arrive."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from tinydarknet.feed.threaded import ThreadedFeed
+
+
+class Numbered:
+    """Batch `step` holds its own number; batch `fails_at` raises."""
+
+    columns = ("value",)
+
+    def __init__(self, steps: int, fails_at: int | None = None) -> None:
+        self.steps = steps
+        self.allocated = 0
+        self._fails_at = fails_at
+
+    def allocate(self):
+        self.allocated += 1
+        return {"value": np.zeros(3, np.int64)}
+
+    def fill(self, step, batch):
+        if step == self._fails_at:
+            raise RuntimeError(f"step {step} is broken")
+        batch["value"][:] = step
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("steps", [0, 1, 3, 50])
+def test_batches_come_in_order(threads, steps):
+    assert [int(batch["value"][0]) for batch in ThreadedFeed(Numbered(steps), threads)] == list(range(steps))
+
+
+def test_buffers_are_reused_and_stay_valid_until_the_next_batch():
+    source = Numbered(100)
+    for step, batch in enumerate(ThreadedFeed(source, threads=2)):
+        assert (batch["value"] == step).all()
+    assert source.allocated == 2 + 2  # threads and read-ahead
+
+
+def test_an_error_arrives_at_its_step():
+    seen = []
+    with pytest.raises(RuntimeError, match="step 5 is broken"):
+        for batch in ThreadedFeed(Numbered(10, fails_at=5), threads=3):
+            seen.append(int(batch["value"][0]))
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_leaving_early_leaves_no_threads():
+    for _ in ThreadedFeed(Numbered(1000), threads=4):
+        break
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("feed")]
+
+
+def test_mindspore_reads_the_same_batches():
+    rows = list(ThreadedFeed(Numbered(7), threads=2).dataset().create_tuple_iterator(num_epochs=1, output_numpy=True))
+    assert [int(row[0][0]) for row in rows] == list(range(7))
