@@ -1,0 +1,156 @@
+"""What happens between steps: logging, evaluation, checkpoints, stopping when told to."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+
+import numpy as np
+from mindspore import Tensor
+from mindspore.train import Callback, RunContext
+
+from convert.errors import UserError
+from tinydarknet.device import Device, sum_over_ranks
+from tinydarknet.evaluation import Score
+from tinydarknet.milestones import Milestones
+from tinydarknet.report import Reporter, duration, epoch_time_line, loss_line
+
+
+class StopRequest:
+    """Remembers that SIGTERM or SIGINT came, so that the run can save before it stops."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Actions:
+    """What the callback has done for it."""
+
+    save: Callable[[int], None]
+    """Write the checkpoint after so many updates."""
+    evaluate: Callable[[int], Score] | None
+    """Score the network after so many updates, keeping it if it is the best; None without evaluation set."""
+
+
+class RunCallback(Callback):
+    """Keeps a run's log, evaluates and saves at its milestones; steps are counted from the run's start."""
+
+    def __init__(
+        self,
+        device: Device,
+        milestones: Milestones,
+        first_step: int,
+        rates: np.ndarray,
+        global_batch: int,
+        log_every: int,
+        reporter: Reporter,
+        actions: Actions,
+        stop: StopRequest,
+    ) -> None:
+        super().__init__()
+        self.step = first_step
+        self.last_loss = math.nan
+        self._device, self._milestones, self._rates, self._global_batch = device, milestones, rates, global_batch
+        self._first_step, self._log_every, self._reporter = first_step, log_every, reporter
+        self._actions, self._stop = actions, stop
+        self._step_end_s = self._epoch_start_s = time.perf_counter()
+        self._waited_s = self._trained_s = 0.0
+        self._epoch_s, self._epoch_steps = 0.0, 0
+
+    def on_train_begin(self, run_context: RunContext) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._step_end_s = time.perf_counter()
+
+    def on_train_step_begin(self, run_context: RunContext) -> None:  # noqa: ARG002
+        """Count the time since the last step as waiting for data (nothing else happens in between)."""
+        self._waited_s += time.perf_counter() - self._step_end_s
+
+    def on_train_step_end(self, run_context: RunContext) -> None:
+        """Take note of one step, or of one stretch of steps that the device ran by itself."""
+        context = run_context.original_args()
+        loss = float(_first(context.net_outputs).asnumpy())
+        now = time.perf_counter()
+        step = self._first_step + context.cur_step_num
+        steps, spent_s = step - self.step, now - self._step_end_s
+        self.step, self.last_loss = step, loss
+        self._trained_s += spent_s
+        self._epoch_s += spent_s
+        self._epoch_steps += steps
+        if not math.isfinite(loss):
+            raise UserError(f"the loss is {loss} at step {step}: lower lr_init, or add warmup_epochs")
+        self._log(step, steps, loss, spent_s, context.train_dataset_element)
+        stopping = self._agreed_stop()
+        if self._milestones.evaluates_after(step) and self._actions.evaluate is not None:
+            self._report(step, self._actions.evaluate(step))
+        if self._milestones.saves_after(step) or stopping:
+            self._actions.save(step)
+            self._reporter.event("checkpoint", {"step": step})
+        if stopping:
+            run_context.request_stop()
+        self._step_end_s = time.perf_counter()
+
+    def _agreed_stop(self) -> bool:
+        """Whether any rank was told to stop; all ranks come to the same answer at the same step."""
+        return bool(sum_over_ranks(self._device, np.array([self._stop.number != 0]))[0])
+
+    def _log(self, step: int, steps: int, loss: float, spent_s: float, element: tuple[Tensor, ...] | None) -> None:
+        marks = self._milestones
+        epoch, step_in_epoch = (step - 1) // marks.steps_per_epoch + 1, (step - 1) % marks.steps_per_epoch + 1
+        ends_epoch = step_in_epoch == marks.steps_per_epoch
+        images_per_s = steps * self._global_batch / spent_s
+        waiting = self._waited_s / self._trained_s
+        remaining = duration((marks.total_steps - step) * self._trained_s / (step - self._first_step))
+        rate = float(self._rates[step - 1])
+        if step % self._log_every == 0 or ends_epoch or step == marks.total_steps or steps > 1:
+            fields = {"step": step, "epoch": epoch, "loss": loss, "learning_rate": rate}
+            fields |= {"images_per_s": round(images_per_s, 2), "waiting_share": round(waiting, 4)}
+            if element is not None and steps == 1:
+                fields["ids_crc32"] = zlib.crc32(element[-1].asnumpy().tobytes())
+            self._reporter.event("step", fields)
+            if not self._reporter.on_terminal:
+                self._reporter.say(
+                    f"{loss_line(epoch, step_in_epoch, loss)} | lr {rate:.6g} | {images_per_s:.1f} images/s | "
+                    f"waiting {100 * waiting:.1f} % | left {remaining}"
+                )
+        self._reporter.advance(
+            steps,
+            {
+                "loss": f"{loss:.4f}",
+                "lr": f"{rate:.4g}",
+                "images/s": f"{images_per_s:.1f}",
+                "waiting": f"{waiting:.1%}",
+            },
+        )
+        if ends_epoch:
+            if self._reporter.on_terminal:
+                self._reporter.say(loss_line(epoch, step_in_epoch, loss))
+            self._reporter.say(epoch_time_line(1000 * self._epoch_s, self._epoch_steps))
+            self._epoch_s, self._epoch_steps = 0.0, 0
+
+    def _report(self, step: int, score: Score) -> None:
+        self._reporter.say(score.line())
+        fields = {"step": step, "top1": score.top1, "top5": score.top5, "total": score.total}
+        self._reporter.event("evaluation", {**fields, "seconds": round(score.seconds, 3)})
+
+
+def _first(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs

@@ -1,0 +1,185 @@
+"""What a training run can be told: the reference recipe's parameters by their names, with its defaults, and ours.
+
+Frozen and checked: a value that breaks a rule raises ValueError with the rule and the value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tinydarknet.architecture import IMAGE_MULTIPLE, VariantName
+from tinydarknet.colour import IMAGENET, Normalization
+from tinydarknet.feed.augment import Augmentation
+
+DeviceTarget = Literal["auto", "Ascend", "GPU", "CPU"]
+AmpLevel = Literal["auto", "O0", "O2", "O3"]
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """Where to run."""
+
+    device_target: DeviceTarget = "auto"
+    """auto takes the Ascend device where there is one, else the CPU, and says which."""
+    device_id: int = 0
+    """Card number; ranks started by msrun take theirs from it."""
+
+    def __post_init__(self) -> None:
+        _check(self.device_id >= 0, "device_id must be at least 0", self.device_id)
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How the learning rate moves."""
+
+    lr_init: float = 0.1
+    """Peak learning rate."""
+    lr_scheduler: Literal["exponential", "cosine_annealing"] = "exponential"
+    """exponential: times lr_gamma at each of lr_epochs; cosine_annealing: half a cosine over T_max epochs."""
+    lr_epochs: tuple[int, ...] = (70, 140, 210, 280)
+    """Epochs, counted from 0, at which the exponential schedule steps down."""
+    lr_gamma: float = 0.3
+    """Factor of each step down."""
+    eta_min: float = 0.0
+    """Learning rate at the bottom of the cosine."""
+    T_max: int = 150
+    """Epochs from the top of the cosine to its bottom."""
+    warmup_epochs: int = 0
+    """Epochs of linear warm-up from 0."""
+    epoch_size: int = 500
+    """Epochs to train."""
+
+    def __post_init__(self) -> None:
+        _check(self.lr_init > 0, "lr_init must be positive", self.lr_init)
+        _check(0 < self.lr_gamma <= 1, "lr_gamma must be in (0, 1]", self.lr_gamma)
+        _check(all(e >= 0 for e in self.lr_epochs), "lr_epochs must be at least 0 each", self.lr_epochs)
+        _check(0 <= self.eta_min <= self.lr_init, "eta_min must be in [0, lr_init]", self.eta_min)
+        _check(self.T_max >= 1, "T_max must be at least 1", self.T_max)
+        _check(self.warmup_epochs >= 0, "warmup_epochs must be at least 0", self.warmup_epochs)
+        _check(self.epoch_size >= 1, "epoch_size must be at least 1", self.epoch_size)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How the weights follow the gradient."""
+
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    """Not applied to batch norm's scale and shift, nor to biases."""
+    nesterov: bool = False
+    """Nesterov's momentum."""
+    is_dynamic_loss_scale: bool = False
+    """Let the loss scale follow overflows, starting from loss_scale."""
+    loss_scale: float = 1024.0
+    """Factor on the loss before the gradient, taken out again before the update."""
+    label_smooth_factor: float = 0.1
+    """Weight s of the wrong classes: s / (classes - 1) each."""
+    use_label_smooth: bool = True
+    gradient_accumulation: int = 1
+    """Parts that a rank's share of a step is worked off in: an update sees this many times batch_size images a rank."""
+    ema_decay: float = 0.0
+    """Of the moving average of the weights that evaluation and checkpoints use; 0 for none."""
+    amp_level: AmpLevel = "auto"
+    """Mixed precision; auto is O3 on Ascend, O2 on the GPU, O0 on the CPU."""
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.momentum < 1, "momentum must be in [0, 1)", self.momentum)
+        _check(self.weight_decay >= 0, "weight_decay must be at least 0", self.weight_decay)
+        _check(not self.nesterov or self.momentum > 0, "nesterov needs a momentum above 0", self.momentum)
+        _check(self.loss_scale >= 1, "loss_scale must be at least 1", self.loss_scale)
+        _check(0 <= self.label_smooth_factor < 1, "label_smooth_factor must be in [0, 1)", self.label_smooth_factor)
+        _check(self.gradient_accumulation >= 1, "gradient_accumulation must be at least 1", self.gradient_accumulation)
+        _check(0 <= self.ema_decay < 1, "ema_decay must be in [0, 1)", self.ema_decay)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
+    """Train Tiny-DarkNet on a dataset directory."""
+
+    data_path: Path
+    """Dataset directory to train on (made by 'python -m convert run')."""
+    val_data_path: Path | None = None
+    """Dataset directory to evaluate on while training; none for no evaluation."""
+    run_dir: Path | None = None
+    """The run's own folder; by default a new one under runs/."""
+    resume: bool = False
+    """Go on with the run in run_dir from its newest sound checkpoint."""
+    config: Path | None = None
+    """YAML file of options by their names; options on the command line win over it."""
+
+    variant: VariantName = "darknet"
+    """darknet: slope 0.1, linear head; modelzoo: slope 0.2, batch norm on the head, as in the reference."""
+    num_classes: int = 0
+    """Classes of the network; 0 takes the dataset's (the reference always has 1000)."""
+    pre_trained: bool = False
+    """Start from the weights in checkpoint_path."""
+    checkpoint_path: Path | None = None
+    """Weights to start from with pre_trained: our checkpoints, ModelZoo's (.ckpt) or Darknet's (.weights)."""
+
+    batch_size: int = 128
+    """Images per device and step."""
+    image_height: int = 224
+    """Pixels; image_width must be equal."""
+    image_width: int = 224
+    seed: int = 1
+    """Of weights, order and augmentation."""
+    feed: Literal["auto", "planes", "reference"] = "auto"
+    """How batches are made; auto takes the dataset's fastest."""
+    normalization: Normalization = IMAGENET
+    """Subtracted and divided by, per RGB channel, in grey levels 0 to 255."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    lr_base_batch: int = 0
+    """If set, lr_init and eta_min count for this global batch and scale linearly with the real one (Goyal et al. 2017)."""
+
+    eval_every: int = 1
+    """Epochs between evaluations on val_data_path; the last epoch is always evaluated."""
+    checkpoint_every_steps: int = 0
+    """Steps between checkpoints; 0 for one each epoch."""
+    keep_checkpoint_max: int = 10
+    """Newest checkpoints to keep, beside the best."""
+    log_every_steps: int = 1
+    """Steps between lines of the log."""
+    sink: bool = True
+    """On Ascend, let the device fetch its batches by itself, whole stretches between checkpoints at a time."""
+
+    def __post_init__(self) -> None:
+        for part in (ScheduleConfig, OptimizerConfig, DeviceConfig):
+            part.__post_init__(self)
+        _check(
+            not self.resume or self.run_dir is not None,
+            "resume needs run_dir, the folder of the run to go on with",
+            None,
+        )
+        _check(self.num_classes == 0 or self.num_classes >= 2, "num_classes must be 0 or at least 2", self.num_classes)
+        _check(
+            self.pre_trained == (self.checkpoint_path is not None),
+            "pre_trained and checkpoint_path go together",
+            (self.pre_trained, self.checkpoint_path and str(self.checkpoint_path)),
+        )
+        _check(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
+        check_image_side("image_height", self.image_height)
+        _check(self.image_width == self.image_height, "image_width must equal image_height", self.image_width)
+        _check(0 <= self.seed < 2**32, "seed must be in [0, 2**32)", self.seed)
+        _check(self.lr_base_batch >= 0, "lr_base_batch must be at least 0", self.lr_base_batch)
+        _check(self.eval_every >= 1, "eval_every must be at least 1", self.eval_every)
+        _check(
+            self.checkpoint_every_steps >= 0, "checkpoint_every_steps must be at least 0", self.checkpoint_every_steps
+        )
+        _check(self.keep_checkpoint_max >= 1, "keep_checkpoint_max must be at least 1", self.keep_checkpoint_max)
+        _check(self.log_every_steps >= 1, "log_every_steps must be at least 1", self.log_every_steps)
+
+
+def check_image_side(name: str, pixels: int) -> None:
+    """Refuse an image side that the network's pools cannot halve evenly."""
+    _check(
+        pixels >= IMAGE_MULTIPLE and pixels % IMAGE_MULTIPLE == 0,
+        f"{name} must be a positive multiple of {IMAGE_MULTIPLE}",
+        pixels,
+    )
+
+
+def _check(holds: bool, rule: str, received: object) -> None:
+    if not holds:
+        raise ValueError(f"{rule}, got {received!r}")

@@ -1,0 +1,96 @@
+"""What a checkpoint says about itself, so that evaluating, exporting and predicting need nothing but the file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from convert.manifest import ClassEntry
+from tinydarknet.architecture import VARIANTS, VariantName
+from tinydarknet.colour import Normalization
+
+DESCRIPTION_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """The network, the classes behind its logits, and what its input must look like."""
+
+    variant: VariantName
+    classes: tuple[ClassEntry, ...]
+    """In the order of the logits."""
+    normalization: Normalization
+    image_size: int
+    """Side of the square image it was trained on, pixels."""
+    source: str
+    """Where the weights come from, in words."""
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise ValueError(f"variant must be one of {tuple(VARIANTS)}, got {self.variant!r}")
+        if len(self.classes) < 2:
+            raise ValueError(f"a network has at least 2 classes, got {len(self.classes)}")
+
+    @property
+    def num_classes(self) -> int:
+        """How many logits there are."""
+        return len(self.classes)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a training run stands."""
+
+    step: int
+    """Updates done; also the next step's number."""
+    steps_per_epoch: int
+    global_batch: int
+    """Images in an update over all ranks: with `seed` it fixes which image comes when."""
+    seed: int
+    dataset_digest: str
+    """Of the training set's manifest (logical_digest)."""
+    best_top1: float = -1.0
+    """Best evaluation so far, as a fraction; -1 before the first."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """The JSON text inside a checkpoint."""
+
+    model: ModelDescription
+    run: RunState | None = None
+    """None where the weights are not one of our runs'."""
+
+    def to_json(self) -> str:
+        """Write as JSON."""
+        return json.dumps({"version": DESCRIPTION_VERSION, **dataclasses.asdict(self)}, ensure_ascii=False)
+
+    @staticmethod
+    def from_json(text: str) -> Description:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is something else, or of another version.
+        """
+        fields: dict[str, Any] = json.loads(text)
+        if fields.get("version") != DESCRIPTION_VERSION:
+            raise ValueError(f"description version must be {DESCRIPTION_VERSION}, got {fields.get('version')!r}")
+        try:
+            model, run = fields["model"], fields["run"]
+            described = ModelDescription(
+                **{
+                    **model,
+                    "classes": tuple(ClassEntry(**entry) for entry in model["classes"]),
+                    "normalization": Normalization(**{k: tuple(v) for k, v in model["normalization"].items()}),
+                }
+            )
+            return Description(described, RunState(**run) if run is not None else None)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the description does not have the expected fields ({error})") from error
+
+
+def plain_classes(count: int) -> tuple[ClassEntry, ...]:
+    """Stand-ins for classes that a foreign checkpoint does not name."""
+    return tuple(ClassEntry(wnid="", name=f"class {label}") for label in range(count))

@@ -1,0 +1,72 @@
+"""Tiny-DarkNet: images in, logits out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from tinydarknet.activation import LeakyReLU
+from tinydarknet.architecture import VARIANTS, LayerShape, VariantName, layer_shapes
+
+
+class ConvBlock(nn.Cell):
+    """Convolution, batch norm, leaky ReLU; or a convolution with bias alone. [B, in, H, W] to [B, out, H, W]."""
+
+    def __init__(self, shape: LayerShape, slope: float, bn_epsilon: float, weight: np.ndarray) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            shape.in_channels,
+            shape.out_channels,
+            shape.kernel,
+            pad_mode="same",
+            has_bias=not shape.normalized,
+            weight_init=Tensor(weight),
+            bias_init="zeros",
+        )
+        self.normalized = shape.normalized
+        if shape.normalized:
+            self.bn = nn.BatchNorm2d(shape.out_channels, eps=bn_epsilon)
+            self.activation = LeakyReLU(slope)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Apply the layer."""
+        x = self.conv(x)
+        if self.normalized:
+            x = self.activation(self.bn(x))
+        return x
+
+
+class SpatialMean(nn.Cell):
+    """The mean over all positions: [B, C, H, W] to [B, C]."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Average each channel."""
+        return ops.mean(x, (2, 3))
+
+
+class TinyDarkNet(nn.SequentialCell):
+    """The layers of `architecture.LAYERS` and a mean over positions: [B, 3, H, W] to logits [B, num_classes].
+
+    Parameters are named as in ModelZoo's checkpoints (`conv1.conv.weight`, `conv1.bn.gamma`, ...).
+    Initial weights are normal with variance 2 / fan-in, as Darknet draws them (make_convolutional_layer),
+    and a function of `seed` alone: equal on every rank, device and MindSpore version.
+    """
+
+    def __init__(self, num_classes: int, variant: VariantName = "darknet", seed: int = 0) -> None:
+        traits = VARIANTS[variant]
+        rng = np.random.default_rng(seed)
+        cells: OrderedDict[str, nn.Cell] = OrderedDict()
+        for number, shape in enumerate(layer_shapes(num_classes, variant), start=1):
+            cells[shape.name] = ConvBlock(shape, traits.slope, traits.bn_epsilon, initial_weight(shape, rng))
+            if shape.pool:
+                cells[f"pool{number}"] = nn.MaxPool2d(kernel_size=2, stride=2, pad_mode="same")
+        cells["mean"] = SpatialMean()
+        super().__init__(cells)
+
+
+def initial_weight(shape: LayerShape, rng: np.random.Generator) -> np.ndarray:
+    """Normal with variance 2 / fan-in, float32 [out, in, kernel, kernel]."""
+    size = (shape.out_channels, shape.in_channels, shape.kernel, shape.kernel)
+    return (rng.standard_normal(size) * np.sqrt(2 / np.prod(size[1:]))).astype(np.float32)

@@ -1,0 +1,109 @@
+"""One training step: loss, gradient, mean over parts and ranks, update, moving average."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import Parameter, Tensor, nn, ops
+
+
+class TrainStep(nn.Cell):
+    """A feed's columns in (image columns, label int32 [B], id int64 [B]), the mean loss over all ranks out, float32.
+
+    The batch is worked off in `parts` parts, each part every parts-th image: the very parts that as many ranks
+    would see, so that one rank with n parts and n ranks compute the same step, batch norm included.
+    Gradients are of loss_scale * loss, divided by loss_scale before the update; a power of two changes no bit.
+    """
+
+    def __init__(
+        self,
+        classifier: nn.Cell,
+        loss: nn.Cell,
+        optimizer: nn.Optimizer,
+        *,
+        loss_scale: float = 1.0,
+        parts: int = 1,
+        world_size: int = 1,
+        average: WeightAverage | None = None,
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.classifier = classifier
+        self.loss = loss
+        self.optimizer = optimizer
+        self.weights = optimizer.parameters
+        self.parts = parts
+        self.world_size = world_size
+        self.scale = Tensor(loss_scale, ms.float32)
+        self.unscale = Tensor(1 / (loss_scale * parts), ms.float32)
+        self.average = average
+        self.each = ops.HyperMap()
+        self.gradient = ms.value_and_grad(self.scaled_loss, None, self.weights)
+        if world_size > 1:
+            self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size)
+            self.sum_ranks = ops.AllReduce()
+
+    def scaled_loss(self, *columns: Tensor) -> Tensor:
+        """The loss of one part, times the loss scale."""
+        return self.loss(self.classifier(*columns[:-2]), columns[-2]) * self.scale
+
+    def construct(self, *columns: Tensor) -> Tensor:
+        """Make one update; return the loss before it."""
+        if self.parts == 1:
+            loss, gradients = self.gradient(*columns)
+        else:
+            loss, gradients = self.gradient(*self.part(columns, 0))
+            for index in range(1, self.parts):
+                part_loss, part_gradients = self.gradient(*self.part(columns, index))
+                loss = loss + part_loss
+                gradients = self.each(ops.add, gradients, part_gradients)
+        gradients = self.each(ops.partial(ops.mul, self.unscale), gradients)
+        loss = loss * self.unscale
+        if self.world_size > 1:
+            gradients = self.reduce(gradients)
+            loss = self.sum_ranks(loss.reshape(1))[0] / self.world_size
+        loss = ops.depend(loss, self.optimizer(gradients))
+        if self.average is not None:
+            loss = ops.depend(loss, self.average(loss))
+        return loss
+
+    def part(self, columns: tuple[Tensor, ...], index: int) -> tuple[Tensor, ...]:
+        """Every parts-th row of every column, from row `index` on."""
+        cut = ()
+        for column in columns:
+            cut = (*cut, column[index :: self.parts])
+        return cut
+
+
+class WeightAverage(nn.Cell):
+    """The exponential moving average of a network's parameters, batch norm's statistics included.
+
+    Called after each update: average = decay * average + (1 - decay) * parameter.
+    """
+
+    def __init__(self, network: nn.Cell, averaged: nn.Cell, decay: float) -> None:
+        """Average `network` into `averaged`, a network of the same kind whose parameters get the prefix "average."."""
+        super().__init__(auto_prefix=False)
+        self.sources = ms.ParameterTuple(network.get_parameters())
+        for parameter in averaged.get_parameters():
+            parameter.name = f"average.{parameter.name}"
+            parameter.requires_grad = False
+        self.averages = ms.ParameterTuple(averaged.get_parameters())
+        self.decay = Tensor(decay, ms.float32)
+        self.rest = Tensor(1 - decay, ms.float32)
+
+    def construct(self, after: Tensor) -> Tensor:
+        """Take the parameters in; `after` orders this behind the update."""
+        done = after
+        for index in range(len(self.sources)):
+            source, average = self.sources[index], self.averages[index]
+            done = ops.depend(done, ops.assign(average, self.decay * average + self.rest * source))
+        return done
+
+
+def reset_average(average: WeightAverage) -> None:
+    """Start the averages at the parameters' present values."""
+    for source, target in zip(average.sources, average.averages, strict=True):
+        _copy(source, target)
+
+
+def _copy(source: Parameter, target: Parameter) -> None:
+    target.set_data(Tensor(source.asnumpy(), target.dtype))
