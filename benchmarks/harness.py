@@ -8,7 +8,6 @@ import os
 import platform
 import resource
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.files import write_bytes
+from tinydarknet.run_folder import git_revision
 
 REFERENCE_STEP_MS = 104.0
 """Published for the reference: Ascend 910, 8 cards, batch 128 each, 56 CPU cores."""
@@ -81,7 +81,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _REPORTED_PACKAGES},
-        "git": _git_revision(),
+        "git": git_revision(),
     }
 
 
@@ -108,19 +108,3 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def _git_revision() -> str | None:
-    """The commit, with "-dirty" when the tree differs from it; None outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return None
-    return described.stdout.strip() or None

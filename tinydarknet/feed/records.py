@@ -47,11 +47,11 @@ class Records:
 
     def will_need(self, rows: np.ndarray) -> None:
         """Ask the kernel to read these rows' payloads ahead; returns at once."""
-        page = mmap.PAGESIZE
-        for row in rows:
-            start = int(self._offsets[row]) // page * page
-            length = int(self._offsets[row]) + int(self._lengths[row]) - start
-            self._maps[self._shards[row]].madvise(mmap.MADV_WILLNEED, start, length)
+        offsets = self._offsets[rows]
+        starts = offsets // mmap.PAGESIZE * mmap.PAGESIZE
+        lengths = offsets + self._lengths[rows] - starts
+        for shard, start, length in zip(self._shards[rows].tolist(), starts.tolist(), lengths.tolist(), strict=True):
+            self._maps[shard].madvise(mmap.MADV_WILLNEED, start, length)
 
     def check(self, row: int) -> None:
         """Compare one payload with its checksum.

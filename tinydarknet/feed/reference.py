@@ -43,9 +43,7 @@ class ReferenceFeed:
         self.steps = stream.steps
         self._records = records
         self._stream = stream
-        self._size = image_size
-        self._normalization = normalization
-        self._augmentation = augmentation
+        self._operators = operators(image_size, normalization, augmentation)
         # MindSpore refuses more workers than the machine has processors
         self._workers = min(threads, os.cpu_count() or 1)
 
@@ -66,26 +64,28 @@ class ReferenceFeed:
         rows = ds.GeneratorDataset(
             _Images(self._records, self._stream), list(self.columns), shuffle=False, num_parallel_workers=1
         )
-        mapped = rows.map(self._operators(), input_columns="image", num_parallel_workers=self._workers)
+        mapped = rows.map(self._operators, input_columns="image", num_parallel_workers=self._workers)
         return mapped.batch(self._stream.batch_size, drop_remainder=True)
 
-    def _operators(self) -> list:
-        from mindspore.dataset import vision
 
-        mean, std = list(self._normalization.mean), list(self._normalization.std)
-        finish = [vision.Normalize(mean=mean, std=std), vision.HWC2CHW()]
-        drawn = self._augmentation
-        if drawn is None:
-            short_side = round(self._size / CENTRE_FRACTION)
-            return [vision.Decode(), vision.Resize(short_side), vision.CenterCrop(self._size), *finish]
-        return [
-            vision.RandomCropDecodeResize(
-                self._size, scale=(drawn.scale_min, drawn.scale_max), ratio=(drawn.ratio_min, drawn.ratio_max)
-            ),
-            vision.RandomHorizontalFlip(drawn.flip),
-            vision.RandomColorAdjust(drawn.brightness, drawn.contrast, drawn.saturation, drawn.hue),
-            *finish,
-        ]
+def operators(image_size: int, normalization: Normalization, augmentation: Augmentation | None) -> list:
+    """The reference's MindSpore operators: stored bytes in, float32 [3, S, S] out; for evaluation without `augmentation`."""
+    from mindspore.dataset import vision
+
+    finish = [vision.Normalize(mean=list(normalization.mean), std=list(normalization.std)), vision.HWC2CHW()]
+    if augmentation is None:
+        short_side = round(image_size / CENTRE_FRACTION)
+        return [vision.Decode(), vision.Resize(short_side), vision.CenterCrop(image_size), *finish]
+    scale = (augmentation.scale_min, augmentation.scale_max)
+    ratio = (augmentation.ratio_min, augmentation.ratio_max)
+    return [
+        vision.RandomCropDecodeResize(image_size, scale=scale, ratio=ratio),
+        vision.RandomHorizontalFlip(augmentation.flip),
+        vision.RandomColorAdjust(
+            augmentation.brightness, augmentation.contrast, augmentation.saturation, augmentation.hue
+        ),
+        *finish,
+    ]
 
 
 class _Images:

@@ -1,0 +1,80 @@
+"""The same images in the encoding that a feed reads, converted for the occasion where need be."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from convert.errors import UserError
+from convert.manifest import EncodingName, load_manifest, read_index_table
+from convert.run import RunOptions, run
+from tinydarknet.feed.records import Records
+
+ENCODING_OF_FEED: dict[str, EncodingName] = {"planes": "yuv420", "reference": "original"}
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class FeedData:
+    """A dataset that a feed can read, and what its images are."""
+
+    directory: Path
+    images: str
+    """Where they come from, for the result: a fair comparison depends on it."""
+
+
+def data_for_feed(feed: str, given: Sequence[Path], folder: Path) -> FeedData:
+    """Find a dataset for `feed` among `given`, or convert the first of them into `folder`.
+
+    Planes are made from stored JPEGs without loss of meaning. JPEGs made from planes are smaller than the
+    photographs they were, which flatters the feed that reads them; the result says so.
+
+    Raises:
+        UserError: a given folder is no dataset.
+    """
+    wanted = ENCODING_OF_FEED[feed]
+    for directory in given:
+        if load_manifest(directory).encoding.name == wanted:
+            return FeedData(directory, "as given")
+    source = given[0]
+    stored = load_manifest(source).encoding
+    output = folder / wanted
+    if not output.exists():
+        files = folder / f"{wanted}-source"
+        _unpack(source, files)
+        with contextlib.redirect_stdout(sys.stderr):
+            status = run(RunOptions(files, output, encoding=wanted))
+        if status:
+            raise UserError(f"{source} could not be converted to {wanted}")
+    if stored.name == "yuv420":
+        return FeedData(output, f"JPEG quality {_JPEG_QUALITY} made from planes of short side {stored.short_side}")
+    return FeedData(output, f"planes made from the {stored.name} dataset")
+
+
+def _unpack(directory: Path, folder: Path) -> None:
+    """Write every image of a dataset as `folder/<wnid>/<name>`."""
+    records = Records(directory)
+    keys = read_index_table(directory, records.manifest, ["key"]).column("key").to_pylist()
+    is_planes = records.manifest.encoding.name == "yuv420"
+    for row, key in enumerate(keys):
+        wnid, name = Path(key).parts[-2:]
+        path = folder / wnid / f"{row:07d}-{name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_as_jpeg(records, row) if is_planes else records.payload(row).tobytes())
+
+
+def _as_jpeg(records: Records, row: int) -> bytes:
+    height, width = int(records.heights[row]), int(records.widths[row])
+    payload = records.payload(row)
+    luma = payload[: height * width].reshape(height, width)
+    chroma = payload[height * width :].reshape(2, height // 2, width // 2)
+    cb, cr = (cv2.resize(plane, (width, height)) for plane in chroma)
+    pixels = cv2.cvtColor(np.stack([luma, cr, cb], axis=-1), cv2.COLOR_YCrCb2BGR)
+    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return encoded.tobytes()
