@@ -126,10 +126,10 @@ class RunCallback(Callback):
             if element is not None and steps == 1:
                 fields["ids_crc32"] = zlib.crc32(element[-1].asnumpy().tobytes())
             self._reporter.event("step", fields)
-            if not self._reporter.on_terminal:
+            if not self._reporter.on_terminal and not ends_epoch:
                 self._reporter.say(
-                    f"{loss_line(epoch, step_in_epoch, loss)} | lr {rate:.6g} | {images_per_s:.1f} images/s | "
-                    f"waiting {100 * waiting:.1f} % | left {remaining}"
+                    f"step {step} of {marks.total_steps}: loss {loss:.4f}, lr {rate:.6g}, {images_per_s:.1f} images/s, "
+                    f"waiting {100 * waiting:.1f} %, {remaining} left"
                 )
         self._reporter.advance(
             steps,
@@ -141,8 +141,7 @@ class RunCallback(Callback):
             },
         )
         if ends_epoch:
-            if self._reporter.on_terminal:
-                self._reporter.say(loss_line(epoch, step_in_epoch, loss))
+            self._reporter.say(loss_line(epoch, step_in_epoch, loss))
             self._reporter.say(epoch_time_line(1000 * self._epoch_s, self._epoch_steps))
             self._epoch_s, self._epoch_steps = 0.0, 0
 
