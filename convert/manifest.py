@@ -13,6 +13,7 @@ This module imports neither MindSpore nor OpenCV, so that anything may read a da
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,18 @@ FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.parquet"
 STAGING_NAME = ".staging"
+"""Folder of an unfinished conversion, see convert.staging."""
+WORK_PREFIX = "work-"
+"""Of the folders in it where shards are being made."""
 
 EncodingName = Literal["yuv420", "original", "jpeg"]
 
 INDEX_SCHEMA = pa.schema(
     [
-        ("id", pa.int64()),  # position in the plan order, 0 to rows - 1; equals the row number here
+        (
+            "id",
+            pa.int64(),
+        ),  # position in the plan order: the row number here, unless images were skipped (then gaps remain)
         ("key", pa.string()),  # "<wnid>/<file name>", the same in every packaging
         ("label", pa.int32()),  # index into Manifest.classes
         ("shard", pa.int32()),  # index into Manifest.shards
@@ -125,7 +132,7 @@ class Manifest:
     source_bytes: int
     index_sha256: str
     logical_digest: str
-    """SHA-256 over (key, label, payload) of all rows in id order: equal for equal contents in any packaging."""
+    """See `logical_digest`: equal for equal contents, whatever packaging they came in and whatever the order."""
     skipped: tuple[SkippedItem, ...]
     versions: dict[str, str]
     """Of the converter, MindSpore, OpenCV and numpy that wrote it."""
@@ -190,6 +197,16 @@ def _manifest_from(fields: dict[str, Any]) -> Manifest:
             "skipped": tuple(SkippedItem(**entry) for entry in fields["skipped"]),
         }
     )
+
+
+def logical_digest(index: pa.Table) -> str:
+    """SHA-256 over key, label, payload size and payload CRC-32 of all rows, in the order of their keys."""
+    digest = hashlib.sha256()
+    rows = index.select(["key", "label", "length", "crc32"]).sort_by("key")
+    for batch in rows.to_batches(max_chunksize=10_000):
+        lines = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        digest.update("".join(f"{key}\t{label}\t{length}\t{crc32}\n" for key, label, length, crc32 in lines).encode())
+    return digest.hexdigest()
 
 
 def write_index(directory: Path, table: pa.Table) -> str:

@@ -1,0 +1,25 @@
+"""`python -m convert {run,verify,inspect,sample}`."""
+
+from __future__ import annotations
+
+from convert.cli import Command, main_subcommands
+from convert.inspect import InspectOptions, inspect
+from convert.run import RunOptions, run
+from convert.sample import SampleOptions, sample
+from convert.verify import VerifyOptions, verify
+
+COMMANDS = {
+    "run": Command(RunOptions, run),
+    "verify": Command(VerifyOptions, verify),
+    "inspect": Command(InspectOptions, inspect),
+    "sample": Command(SampleOptions, sample),
+}
+
+
+def main() -> None:
+    """Run the command that the process's arguments name."""
+    main_subcommands("python -m convert", "ImageNet as people have it to verified MindRecord shards.", COMMANDS)
+
+
+if __name__ == "__main__":
+    main()

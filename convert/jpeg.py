@@ -1,0 +1,170 @@
+"""What a JPEG file says about itself, read from its markers without decoding a pixel.
+
+Markers and their layout: ITU-T T.81, annex B. Nothing here trusts a length field beyond the data.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from convert.errors import BadImageError
+
+SOI = b"\xff\xd8"
+_EOI = b"\xff\xd9"
+_SOS = 0xDA
+_EXIF = b"Exif\x00\x00"
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # DHT, JPG and DAC share the range
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn carry no length
+_EXIF_ORIENTATION_TAG = 0x0112
+_EOI_SEARCH_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class JpegHeader:
+    """The facts that decide how a JPEG is handled."""
+
+    height: int
+    width: int
+    components: int
+    precision: int
+    """Bits per sample."""
+    process: int
+    """The SOF marker's number: 0 baseline, 1 extended, 2 progressive, 3 lossless, 9 and up arithmetic."""
+    sampling: tuple[tuple[int, int], ...]
+    """Horizontal and vertical sampling factor per component."""
+    orientation: int
+    """EXIF orientation, 1 to 8; 1 when there is none."""
+    adobe_transform: int | None
+    """0 RGB or CMYK, 1 YCbCr, 2 YCCK; None without an Adobe marker."""
+    component_ids: bytes
+    has_jfif: bool
+    ends: bool
+    """Whether an end-of-image marker stands at the end (padding after it is tolerated)."""
+
+    @property
+    def is_ycc(self) -> bool:
+        """Whether the three components are Y, Cb and Cr (libjpeg's rule, jdapimin.c default_decompress_parms)."""
+        if self.components != 3:
+            return False
+        if self.has_jfif:
+            return True
+        if self.adobe_transform is not None:
+            return self.adobe_transform == 1
+        return self.component_ids != b"RGB"
+
+    @property
+    def unusual(self) -> str:
+        """Why a decoder somewhere may refuse or misread the file; "" for the plain kind that all of them take."""
+        if self.process not in (0, 1):
+            return {2: "progressive", 3: "lossless"}.get(
+                self.process, "arithmetic" if self.process >= 9 else "hierarchical"
+            )
+        if self.precision != 8:
+            return f"{self.precision} bits per sample"
+        if self.components == 4:
+            return "CMYK"
+        if self.components not in (1, 3):
+            return f"{self.components} components"
+        if self.components == 3 and not self.is_ycc:
+            return "RGB components"
+        if self.orientation != 1:
+            return f"EXIF orientation {self.orientation}"
+        return ""
+
+
+def scan(data: bytes) -> JpegHeader:
+    """Walk the markers up to the first scan.
+
+    Raises:
+        BadImageError: no JPEG, damaged markers, or the file ends before its pixels begin (such a file kills a
+            MindSpore process with SIGFPE).
+    """
+    if data[:2] != SOI:
+        raise BadImageError("not a JPEG")
+    position, frame, orientation, adobe, jfif = 0, None, 1, None, False
+    for marker, body, position in _segments(data):  # noqa: B007, the last position is where the pixels begin
+        if marker in _SOF:
+            frame = (marker - 0xC0, body)
+        elif marker == 0xE0 and body.startswith(b"JFIF\x00"):
+            jfif = True
+        elif marker == 0xE1 and body.startswith(_EXIF):
+            orientation = _exif_orientation(body[len(_EXIF) :])
+        elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+            adobe = body[11]
+    if frame is None:
+        raise BadImageError("a scan without a frame header")
+    process, body = frame
+    if len(body) < 6 or len(body) < 6 + 3 * body[5]:
+        raise BadImageError("damaged frame header")
+    precision, height, width, components = struct.unpack_from(">BHHB", body)
+    if height == 0 or width == 0 or components == 0:
+        raise BadImageError(f"its header says {width}x{height} pixels and {components} components")
+    if position >= len(data):
+        raise BadImageError("ends before its pixels begin")
+    specs = [body[6 + 3 * index : 9 + 3 * index] for index in range(components)]
+    return JpegHeader(
+        height=height,
+        width=width,
+        components=components,
+        precision=precision,
+        process=process,
+        sampling=tuple((spec[1] >> 4, spec[1] & 15) for spec in specs),
+        orientation=orientation,
+        adobe_transform=adobe,
+        component_ids=bytes(spec[0] for spec in specs),
+        has_jfif=jfif,
+        ends=data.rfind(_EOI, max(position, len(data) - _EOI_SEARCH_BYTES)) >= 0,
+    )
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Marker number, body and end position of every segment up to the first scan's header."""
+    marker, position = 0, 2
+    while marker != _SOS:
+        marker, position = _next_marker(data, position)
+        if marker in _STANDALONE:
+            continue
+        if position + 2 > len(data):
+            raise BadImageError("truncated in its header")
+        length = struct.unpack_from(">H", data, position)[0]
+        body = data[position + 2 : position + length]
+        if length < 2 or len(body) != length - 2:
+            raise BadImageError("truncated in its header")
+        position += length
+        yield marker, body, position
+
+
+def _next_marker(data: bytes, position: int) -> tuple[int, int]:
+    """The next marker's number and the position behind it; like libjpeg, garbage before a marker is skipped."""
+    while True:
+        position = data.find(b"\xff", position)
+        if position < 0 or position + 1 >= len(data):
+            raise BadImageError("ends before its pixels begin")
+        number = data[position + 1]
+        if number == 0xFF:  # fill bytes
+            position += 1
+        elif number == 0xD9:
+            raise BadImageError("ends before its pixels begin")
+        elif number == 0:
+            position += 2
+        else:
+            return number, position + 2
+
+
+def _exif_orientation(tiff: bytes) -> int:
+    """Orientation from an EXIF block's first directory (TIFF 6.0, section 2); 1 when absent or damaged."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None or len(tiff) < 8:
+        return 1
+    start = struct.unpack_from(order + "I", tiff, 4)[0]
+    if start + 2 > len(tiff):
+        return 1
+    entries = struct.unpack_from(order + "H", tiff, start)[0]
+    for entry in range(start + 2, min(start + 2 + 12 * entries, len(tiff) - 11), 12):
+        tag, kind, count = struct.unpack_from(order + "HHI", tiff, entry)
+        if tag == _EXIF_ORIENTATION_TAG and kind == 3 and count == 1:
+            value = struct.unpack_from(order + "H", tiff, entry + 8)[0]
+            return value if 1 <= value <= 8 else 1
+    return 1

@@ -1,0 +1,114 @@
+"""The processes that make shards: how they start, how they end with their parent, who died."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_PRELOADED = ["numpy", "cv2", "pyarrow.parquet", "PIL.Image", "mindspore.mindrecord", "convert.work"]
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def process_pool(workers: int) -> Iterator[Executor]:
+    """Worker processes on this machine; they are gone when the block ends, whatever ends it.
+
+    They are forked from a server that has imported MindSpore once (3 s), never from this process, whose
+    threads a fork would not survive.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    try:
+        yield executor
+    except BaseException:
+        # whatever they are doing is redone by the next run
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import cv2
+
+    cv2.setNumThreads(1)  # one process per core already
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+@dataclass(frozen=True)
+class Timed(Generic[T]):
+    """A result, and what it cost the process that made it."""
+
+    result: T
+    cpu_s: float
+    """CPU time, seconds, user and system, all threads."""
+
+
+def timed(function: Callable[..., T], *arguments: object) -> Timed[T]:
+    """Call `function`; to be submitted to an executor, whose processes are not children of this one.
+
+    (They are children of the fork server, so that `resource.RUSAGE_CHILDREN` and `time` do not see them.)
+    """
+    start = time.process_time()
+    result = function(*arguments)
+    return Timed(result, time.process_time() - start)
+
+
+class DeathWatch:
+    """Remembers the worker processes, so that a broken pool can be blamed on the right one."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, BaseProcess] = {}
+
+    def look(self) -> None:
+        """Note the processes that are alive now."""
+        for process in multiprocessing.active_children():
+            if process.pid is not None:
+                self._seen[process.pid] = process
+
+    def culprits(self) -> dict[int, str]:
+        """Process id and manner of death of those that died first.
+
+        When one dies the executor ends the others by SIGTERM, so any other end marks a culprit.
+        """
+        codes = {pid: process.exitcode for pid, process in self._seen.items()}
+        died = {pid: code for pid, code in codes.items() if code not in (None, 0)}
+        first = {pid: code for pid, code in died.items() if code != -signal.SIGTERM} or died
+        return {pid: _manner(code) for pid, code in first.items() if code is not None}
+
+
+def _manner(code: int) -> str:
+    if code >= 0:
+        return f"ended with status {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

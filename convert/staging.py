@@ -1,0 +1,84 @@
+"""The staging folder of a conversion: whose work lies in it, and who may go on with it.
+
+OUT/.staging/plan.json          what is being made: options, source, versions
+OUT/.staging/lock               held by the one run that works here; the system drops it with the process
+OUT/.staging/shard-00007.parquet   commit mark of a finished shard (convert.work)
+OUT/.staging/work-00009-...     a shard in the making; rubbish once no run is active
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from convert.errors import UserError
+from convert.files import sync_path, write_bytes
+from convert.manifest import MANIFEST_NAME, STAGING_NAME, WORK_PREFIX
+
+PLAN_NAME = "plan.json"
+LOCK_NAME = "lock"
+
+
+def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """What distinguishes two plans, one phrase per field."""
+    return [
+        f"{name} was {found.get(name)!r}, now {wanted.get(name)!r}"
+        for name in sorted({*wanted, *found})
+        if wanted.get(name) != found.get(name)
+    ]
+
+
+@contextmanager
+def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
+    """Hold the staging folder for this run; what an earlier run left of the same plan is kept.
+
+    Args:
+        output: the dataset directory; made if missing.
+        plan: everything that the output is a function of; JSON values.
+
+    Raises:
+        UserError: another run is active, the output is not empty, or staged work is of another plan.
+    """
+    staging = output / STAGING_NAME
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file: name a folder for the dataset")
+    if output.is_dir() and not staging.is_dir() and any(output.iterdir()):
+        raise UserError(f"{output} is neither empty nor a conversion begun earlier: name an empty or a new folder")
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {staging} ({error.strerror}): name a folder that can be written") from error
+    with (staging / LOCK_NAME).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"another run is converting into {output}: wait for it or stop it") from error
+        _keep_plan(staging, plan)
+        for rubbish in staging.glob(f"{WORK_PREFIX}*"):
+            shutil.rmtree(rubbish)
+        yield
+        if (output / MANIFEST_NAME).is_file():
+            shutil.rmtree(staging)
+            sync_path(output)
+
+
+def _keep_plan(staging: Path, plan: dict[str, Any]) -> None:
+    path = staging / PLAN_NAME
+    if not path.is_file():
+        write_bytes(path, (json.dumps(plan, indent=1) + "\n").encode())
+        return
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): remove {staging.parent} and convert again") from error
+    # through JSON, so that tuples compare equal to lists
+    if changed := differences(json.loads(json.dumps(plan)), found):
+        raise UserError(
+            f"{staging.parent} holds an unfinished conversion with other settings ({'; '.join(changed)}): "
+            "run it again with those, or name another folder"
+        )

@@ -1,0 +1,155 @@
+"""`python -m convert verify`: is a dataset still what its manifest says?"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import tyro
+from tqdm import tqdm
+
+from convert import pool
+from convert.errors import UserError
+from convert.files import sha256_file
+from convert.manifest import (
+    INDEX_NAME,
+    MANIFEST_NAME,
+    STAGING_NAME,
+    Manifest,
+    load_manifest,
+    logical_digest,
+    read_index_table,
+)
+from convert.shards import DB_SUFFIX, read_db
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """Check a dataset directory against its manifest; exit 0 only when nothing is wrong."""
+
+    dataset: Annotated[Path, tyro.conf.Positional]
+    """The dataset directory."""
+    quick: bool = False
+    """Only what needs no reading of shards: names, sizes, the manifest and the index."""
+    workers: int = field(default_factory=pool.usable_cpus)
+    """Worker processes."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, got {self.workers}")
+
+
+def verify(options: VerifyOptions) -> int:
+    """Check; prints every fault found; returns the exit status."""
+    manifest = load_manifest(options.dataset)
+    index = read_index_table(options.dataset, manifest)
+    faults = [*_file_faults(options.dataset, manifest), *_index_faults(manifest, index)]
+    if not faults and not options.quick:
+        faults = _shard_faults(options, manifest, index)
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in faults[:50])
+        more = f"\n  and {len(faults) - 50} more" if len(faults) > 50 else ""
+        raise UserError(
+            f"{options.dataset} is damaged, {len(faults)} faults:\n{listed}{more}\nrestore these files or convert again"
+        )
+    how = "names, sizes and index" if options.quick else "every byte"
+    print(f"{options.dataset} is whole: {manifest.rows:,} images in {len(manifest.shards)} shards ({how} checked)")
+    return 0
+
+
+def _file_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
+    expected = {MANIFEST_NAME, INDEX_NAME}
+    for shard in manifest.shards:
+        for name, size in ((shard.name, shard.data_bytes), (shard.name + DB_SUFFIX, shard.db_bytes)):
+            expected.add(name)
+            path = directory / name
+            if not path.is_file():
+                yield f"{name} is missing"
+            elif path.stat().st_size != size:
+                yield f"{name} has {path.stat().st_size:,} bytes, the manifest says {size:,}"
+    for name in sorted(path.name for path in directory.iterdir()):
+        if name not in expected and name != STAGING_NAME:
+            yield f"{name} does not belong to the dataset"
+
+
+def _index_faults(manifest: Manifest, index: pa.Table) -> Iterator[str]:
+    if logical_digest(index) != manifest.logical_digest:
+        yield f"{MANIFEST_NAME}: its logical_digest is not that of {INDEX_NAME}"
+    for name, column in (("payload_bytes", "length"), ("source_bytes", "source_bytes")):
+        total = int(index.column(column).to_numpy().sum())
+        if total != getattr(manifest, name):
+            yield f"{MANIFEST_NAME}: {name} is {getattr(manifest, name)}, the index adds up to {total}"
+    counts = np.bincount(index.column("shard").to_numpy(), minlength=len(manifest.shards))
+    for shard, count in zip(manifest.shards, counts, strict=False):
+        if shard.rows != count:
+            yield f"{MANIFEST_NAME}: {shard.name} has {shard.rows} rows, the index says {count}"
+    labels = index.column("label").to_numpy()
+    if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(manifest.classes):
+        yield f"{INDEX_NAME}: labels reach from {labels.min()} to {labels.max()}, the manifest has {len(manifest.classes)} classes"
+
+
+def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -> list[str]:
+    shard_column = index.column("shard").to_numpy()
+    with (
+        pool.process_pool(min(options.workers, len(manifest.shards))) as executor,
+        tqdm(total=sum(s.data_bytes for s in manifest.shards), unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        pending = {
+            executor.submit(
+                check_shard, options.dataset, manifest, number, index.filter(pa.array(shard_column == number))
+            ): shard
+            for number, shard in enumerate(manifest.shards)
+        }
+        faults = []
+        for future in as_completed(pending):
+            faults += future.result()
+            bar.update(pending[future].data_bytes)
+    return sorted(faults)
+
+
+def check_shard(directory: Path, manifest: Manifest, number: int, rows: pa.Table) -> list[str]:
+    """All faults of one shard: hashes, its `.db` against the index, and every payload's CRC-32.
+
+    Args:
+        directory: the dataset directory.
+        manifest: its manifest.
+        number: of the shard.
+        rows: the shard's rows of the index.
+    """
+    shard = manifest.shards[number]
+    path = directory / shard.name
+    database = directory / (shard.name + DB_SUFFIX)
+    faults = []
+    if sha256_file(path) != shard.data_sha256:
+        faults.append(f"{shard.name}: its SHA-256 differs from the manifest's")
+    if sha256_file(database) != shard.db_sha256:
+        faults.append(f"{database.name}: its SHA-256 differs from the manifest's")
+    try:
+        table = read_db(database)
+    except UserError as error:
+        return [*faults, str(error)]
+    found = {
+        "id": table.id,
+        "label": table.label,
+        "height": table.height,
+        "width": table.width,
+        "offset": table.offsets(manifest.layout),
+        "length": table.lengths(),
+    }
+    if len(table.id) != rows.num_rows:
+        return [*faults, f"{database.name} has {len(table.id)} rows, the index {rows.num_rows}"]
+    for name, values in found.items():
+        if not np.array_equal(values, rows.column(name).to_numpy()):
+            faults.append(f"{database.name}: its column {name} differs from the index")
+    shard_bytes = np.memmap(path, np.uint8, "r")
+    columns = [rows.column(name).to_pylist() for name in ("offset", "length", "crc32", "key")]
+    for offset, length, crc32, key in zip(*columns, strict=True):
+        if zlib.crc32(shard_bytes[offset : offset + length].data) != crc32:
+            faults.append(f"{shard.name}: the image {key} is damaged (its CRC-32 differs)")
+    return faults
