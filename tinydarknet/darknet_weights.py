@@ -86,6 +86,18 @@ def _entries(shape: LayerShape) -> list[tuple[str, int, tuple[int, ...]]]:
 
 def import_darknet(options: ImportOptions) -> None:
     """Carry out the command."""
+    convert_darknet(options.weights, options.out, options.classes)
+    print(
+        f"wrote {options.out}: Tiny-DarkNet with {DARKNET_CLASSES} classes in sorted wnid order, from {options.weights.name}"
+    )
+
+
+def convert_darknet(weights: Path, out: Path, classes_path: Path | None = None) -> None:
+    """Write the checkpoint `out` with Darknet's `weights`; classes by the table at `classes_path`, or ImageNet's.
+
+    Raises:
+        UserError: the weights or the table are not what they should be.
+    """
     from convert.classes import load_imagenet1k, read_table
     from convert.manifest import ClassEntry
     from tinydarknet import checkpoint
@@ -93,18 +105,15 @@ def import_darknet(options: ImportOptions) -> None:
     from tinydarknet.description import Description, ModelDescription
     from tinydarknet.network import TinyDarkNet
 
-    table = load_imagenet1k() if options.classes is None else read_table(options.classes)
+    table = load_imagenet1k() if classes_path is None else read_table(classes_path)
     if sorted(entry.devkit_id for entry in table) != list(range(1, DARKNET_CLASSES + 1)):
-        raise UserError(f"the class table {options.classes} must give each devkit_id from 1 to {DARKNET_CLASSES} once")
-    arrays = read_darknet_weights(options.weights, np.array([entry.devkit_id for entry in table]))
+        raise UserError(f"the class table {classes_path} must give each devkit_id from 1 to {DARKNET_CLASSES} once")
+    arrays = read_darknet_weights(weights, np.array([entry.devkit_id for entry in table]))
     classes = tuple(ClassEntry(entry.wnid, entry.name) for entry in table)
-    model = ModelDescription("darknet", classes, DARKNET, image_size=224, source=options.weights.name)
+    model = ModelDescription("darknet", classes, DARKNET, image_size=224, source=weights.name)
     network = TinyDarkNet(DARKNET_CLASSES)
-    checkpoint.fill(network.get_parameters(), arrays, str(options.weights))
-    checkpoint.save(options.out, network, Description(model))
-    print(
-        f"wrote {options.out}: Tiny-DarkNet with {DARKNET_CLASSES} classes in sorted wnid order, from {options.weights.name}"
-    )
+    checkpoint.fill(network.get_parameters(), arrays, str(weights))
+    checkpoint.save(out, network, Description(model))
 
 
 def main() -> None:

@@ -48,8 +48,17 @@ def export_all(options: ExportOptions) -> None:
             _write(_classifier(checkpoint, options), temporary, file_format, inputs, options)
             worst = _compare(temporary, file_format, inputs, expected, options)
             _publish(temporary, final)
-        card = _card(final, file_format, model, inputs, options, {"images": len(expected), "origin": origin, "max_abs_difference": worst})
-        write_bytes(final.with_name(final.name + ".json"), (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+        card = _card(
+            final,
+            file_format,
+            model,
+            inputs,
+            options,
+            {"images": len(expected), "origin": origin, "max_abs_difference": worst},
+        )
+        write_bytes(
+            final.with_name(final.name + ".json"), (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode()
+        )
         print(f"wrote {final}: {len(expected)} {origin}, max |difference| {worst:.2e}, top-1 all equal")
 
 
@@ -61,7 +70,9 @@ def _classifier(checkpoint: Checkpoint, options: ExportOptions) -> Classifier:
     return classifier.set_train(False)
 
 
-def _write(network: nn.Cell, path: Path, file_format: FileFormat, inputs: tuple[np.ndarray, ...], options: ExportOptions) -> None:
+def _write(
+    network: nn.Cell, path: Path, file_format: FileFormat, inputs: tuple[np.ndarray, ...], options: ExportOptions
+) -> None:
     batch = options.batch or 1
     examples = [Tensor(np.resize(array, (batch, *array.shape[1:]))) for array in inputs]
     if file_format == "onnx":
@@ -69,7 +80,10 @@ def _write(network: nn.Cell, path: Path, file_format: FileFormat, inputs: tuple[
         _export_onnx(network, examples, path, names, dynamic=options.batch == 0)
         return
     if options.batch == 0:
-        examples = [Tensor(shape=[None, *array.shape[1:]], dtype=example.dtype) for array, example in zip(inputs, examples, strict=True)]
+        examples = [
+            Tensor(shape=[None, *array.shape[1:]], dtype=example.dtype)
+            for array, example in zip(inputs, examples, strict=True)
+        ]
     ms.export(network, *examples, file_name=str(path), file_format=file_format.upper())
 
 
@@ -77,11 +91,15 @@ def _export_onnx(network: nn.Cell, examples: list[Tensor], path: Path, names: tu
     try:
         import onnx
     except ImportError as error:
-        raise UserError("exporting ONNX needs the packages onnx and onnxruntime: pip install onnx onnxruntime") from error
+        raise UserError(
+            "exporting ONNX needs the packages onnx and onnxruntime: pip install onnx onnxruntime"
+        ) from error
     from mindspore import onnx as exporter
 
     axes: dict[str, Any] = {"dynamic_axes": {name: {0: "batch"} for name in names}} if dynamic else {}
-    exporter.export(network, *examples, file_name=str(path), input_names=list(names), output_names=[OUTPUT_NAME], **axes)
+    exporter.export(
+        network, *examples, file_name=str(path), input_names=list(names), output_names=[OUTPUT_NAME], **axes
+    )
     graph = onnx.load(str(path))
     if dynamic:
         # the exporter leaves the example's batch in the output's declared shape
@@ -91,7 +109,9 @@ def _export_onnx(network: nn.Cell, examples: list[Tensor], path: Path, names: tu
     onnx.save(graph, str(path))
 
 
-def _compare(path: Path, file_format: FileFormat, inputs: tuple[np.ndarray, ...], expected: np.ndarray, options: ExportOptions) -> float:
+def _compare(
+    path: Path, file_format: FileFormat, inputs: tuple[np.ndarray, ...], expected: np.ndarray, options: ExportOptions
+) -> float:
     if file_format == "air":
         raise UserError("an AIR file cannot be reloaded to compare it: export MINDIR and ONNX, and convert with atc")
     run = _onnx_runner(path) if file_format == "onnx" else _mindir_runner(path)

@@ -62,7 +62,14 @@ def _drawn_planes(image_size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _dataset_planes(image_size: int, data_path: Path) -> tuple[np.ndarray, np.ndarray]:
     feed = open_eval_feed(
-        data_path, batch_size=1, image_size=image_size, rank=0, world_size=1, normalization=GREY_LEVELS, feed="planes", threads=1
+        data_path,
+        batch_size=1,
+        image_size=image_size,
+        rank=0,
+        world_size=1,
+        normalization=GREY_LEVELS,
+        feed="planes",
+        threads=1,
     )
     y, uv = [], []
     for batch in feed:
