@@ -30,18 +30,23 @@ NAME := sample
 SOURCE := $(DATA)/sample-images
 CLASSES := auto
 # a recipe that suits 600 images and no accelerator
-RECIPE := --device-target CPU --image-height 96 --image-width 96 --batch-size 32 --epoch-size 20 --lr-init 0.05 \
-	--lr-scheduler cosine_annealing --T-max 20 --num-classes 10
+RECIPE := --device-target CPU --image-height 64 --image-width 64 --batch-size 32 --epoch-size 14 --lr-init 0.05 \
+	--lr-scheduler cosine_annealing --T-max 14 --warmup-epochs 1
+RECIPE_8P := $(subst --batch-size 32,--batch-size 8,$(RECIPE))
 else
 NAME := imagenet
 SOURCE := $(IMAGENET)
 CLASSES := imagenet1k
 RECIPE :=
+RECIPE_8P :=
 endif
 
 DATASET := $(DATA)/$(NAME)
 RUN ?= $(RUNS)/$(NAME)
 CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
+
+# a run folder that holds a run is gone on with
+resume = $(if $(wildcard $(1)/config.json),--resume)
 
 .PHONY: help demo test lint fmt mindrecord train train-8p eval export bench
 
@@ -68,10 +73,10 @@ mindrecord: $(READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## convert IMAGEN
 	$(BIN)/python -m convert run $(SOURCE)/val $(DATASET)/val --classes $(CLASSES) --encoding $(ENCODING)
 
 train: mindrecord  ## train on one device
-	$(BIN)/python -m tinydarknet.train --data-path $(DATASET)/train --val-data-path $(DATASET)/val --run-dir $(RUN) --resume $(RECIPE) $(ARGS)
+	$(BIN)/python -m tinydarknet.train --data-path $(DATASET)/train --val-data-path $(DATASET)/val --run-dir $(RUN) $(call resume,$(RUN)) $(RECIPE) $(ARGS)
 
 train-8p: mindrecord  ## train on eight devices (RANKS=n for another number)
-	RANKS=$(RANKS) scripts/run_distribute_train.sh --data-path $(DATASET)/train --val-data-path $(DATASET)/val --run-dir $(RUN)-$(RANKS)p --resume $(RECIPE) $(ARGS)
+	RANKS=$(RANKS) LOG_DIR=$(RUN)-$(RANKS)p/ranks scripts/run_distribute_train.sh --data-path $(DATASET)/train --val-data-path $(DATASET)/val --run-dir $(RUN)-$(RANKS)p $(call resume,$(RUN)-$(RANKS)p) $(RECIPE_8P) $(ARGS)
 
 eval: $(READY)  ## evaluate CHECKPOINT (by default the run's best) on the validation split
 	$(BIN)/python -m tinydarknet.evaluate --val-data-path $(DATASET)/val --checkpoint-path $(CHECKPOINT) $(ARGS)
