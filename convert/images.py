@@ -112,14 +112,15 @@ def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
     import cv2
 
     header = jpeg.scan(data) if data[:2] == jpeg.SOI else None
-    if header is not None and not header.unusual and header.ends:
-        _refuse_giant(header.width, header.height)
+    if header is not None:
+        _refuse_broken(header)
+    if header is not None and not header.unusual:
         if check == "decode":
             _to_array(_open(data)[0], "L")
         return Payload(data, header.height, header.width, "kept", "")
     image, orientation, reason = _open(data)
     pixels = _upright(_to_array(image, "L" if image.mode in ("L", "1", "I;16") else "RGB"), orientation)
-    return _as_jpeg(pixels, encoding.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, reason or "no end-of-image marker")
+    return _as_jpeg(pixels, encoding.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, reason)
 
 
 def _as_jpeg(pixels: np.ndarray, quality: int, sampling: int, reason: str) -> Payload:
@@ -147,16 +148,22 @@ def _open(data: bytes) -> tuple[Image, int, str]:
         raise BadImageError("the file is empty")
     header = jpeg.scan(data) if data[:2] == jpeg.SOI else None
     if header is not None:
-        _refuse_giant(header.width, header.height)
+        _refuse_broken(header)
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        _refuse_giant(*image.size)
+        if header is not None:
+            return image, header.orientation, header.unusual
+        orientation = image.getexif().get(0x0112, 1)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadImageError(_plain(error)) from error
-    _refuse_giant(*image.size)
-    if header is not None:
-        return image, header.orientation, header.unusual
-    orientation = image.getexif().get(0x0112, 1) if image.format in ("WEBP", "PNG", "TIFF") else 1
     return image, orientation if orientation in range(1, 9) else 1, f"{image.format} file"
+
+
+def _refuse_broken(header: jpeg.JpegHeader) -> None:
+    _refuse_giant(header.width, header.height)
+    if not header.ends:
+        raise BadImageError("truncated, it has no end-of-image marker")
 
 
 def _refuse_giant(width: int, height: int) -> None:

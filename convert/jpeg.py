@@ -18,7 +18,6 @@ _EXIF = b"Exif\x00\x00"
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # DHT, JPG and DAC share the range
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn carry no length
 _EXIF_ORIENTATION_TAG = 0x0112
-_EOI_SEARCH_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class JpegHeader:
     component_ids: bytes
     has_jfif: bool
     ends: bool
-    """Whether an end-of-image marker stands at the end (padding after it is tolerated)."""
+    """Whether an end-of-image marker follows the pixels; whatever comes after it is ignored by decoders."""
 
     @property
     def is_ycc(self) -> bool:
@@ -115,7 +114,7 @@ def scan(data: bytes) -> JpegHeader:
         adobe_transform=adobe,
         component_ids=bytes(spec[0] for spec in specs),
         has_jfif=jfif,
-        ends=data.rfind(_EOI, max(position, len(data) - _EOI_SEARCH_BYTES)) >= 0,
+        ends=data.rfind(_EOI, position) >= 0,
     )
 
 
