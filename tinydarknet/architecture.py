@@ -39,6 +39,9 @@ LAYERS = (
 )
 """Darknet's cfg/tiny.cfg; the mean over what the last layer leaves are the logits."""
 
+HEAD_NAME = f"conv{len(LAYERS)}"
+"""Name of the last layer."""
+
 IMAGE_MULTIPLE = 2 ** sum(layer.pool for layer in LAYERS)
 """Image sides are multiples of this many pixels, so that no pool meets an odd side."""
 

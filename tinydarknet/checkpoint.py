@@ -17,7 +17,7 @@ from mindspore import Parameter, Tensor, nn
 
 from convert.errors import UserError
 from convert.files import published
-from tinydarknet.architecture import VariantName
+from tinydarknet.architecture import HEAD_NAME, VariantName
 from tinydarknet.colour import IMAGENET
 from tinydarknet.description import Description, ModelDescription, plain_classes
 from tinydarknet.network import TinyDarkNet
@@ -26,8 +26,8 @@ DESCRIPTION_ENTRY = "description"
 STATE_PREFIX = "state."
 """Of everything that is no weight: never confused with one, whatever the loader strips from names."""
 
-HEAD_CONV = "conv16.conv.weight"
-HEAD_BN = "conv16.bn.gamma"
+HEAD_CONV = f"{HEAD_NAME}.conv.weight"
+HEAD_BN = f"{HEAD_NAME}.bn.gamma"
 
 
 @dataclass(frozen=True)

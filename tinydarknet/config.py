@@ -106,7 +106,7 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
     """The run's own folder; by default a new one under runs/."""
     resume: bool = False
     """Go on with the run in run_dir from its newest sound checkpoint."""
-    config: Path | None = None
+    config_path: Path | None = None
     """YAML file of options by their names; options on the command line win over it."""
 
     variant: VariantName = "darknet"

@@ -11,7 +11,7 @@ import tyro
 
 from convert.cli import Command, main_single
 from convert.errors import UserError
-from tinydarknet.architecture import LayerShape, layer_shapes
+from tinydarknet.architecture import HEAD_NAME, LayerShape, layer_shapes
 
 HEADER_BYTES = 16
 """Four int32: major, minor, revision, images seen (Darknet before 0.2 counts in 4 bytes)."""
@@ -70,7 +70,7 @@ def read_darknet_weights(path: Path, devkit_ids: np.ndarray) -> dict[str, np.nda
         for name, size, shape in entries:
             arrays[name] = values[start : start + size].reshape(shape)
             start += size
-    for name in ("conv16.conv.weight", "conv16.conv.bias"):
+    for name in (f"{HEAD_NAME}.conv.weight", f"{HEAD_NAME}.conv.bias"):
         arrays[name] = arrays[name][np.asarray(devkit_ids) - 1]
     return arrays
 

@@ -8,11 +8,15 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from tinydarknet.activation import LeakyReLU
-from tinydarknet.architecture import VARIANTS, LayerShape, VariantName, layer_shapes
+from tinydarknet.architecture import HEAD_NAME, VARIANTS, LayerShape, VariantName, layer_shapes
 
 
 class ConvBlock(nn.Cell):
-    """Convolution, batch norm, leaky ReLU; or a convolution with bias alone. [B, in, H, W] to [B, out, H, W]."""
+    """One layer: convolution, then batch norm and leaky ReLU or a bias, and 2x2 max pooling where the table has it.
+
+    [B, in, H, W] to [B, out, H, W], or to [B, out, H/2, W/2] with pooling. The pool comes before the leaky ReLU:
+    both are monotone, so the result is the same bit by bit, and the ReLU meets a quarter of the values.
+    """
 
     def __init__(self, shape: LayerShape, slope: float, bn_epsilon: float, weight: np.ndarray) -> None:
         super().__init__()
@@ -26,24 +30,31 @@ class ConvBlock(nn.Cell):
             bias_init="zeros",
         )
         self.normalized = shape.normalized
+        self.pooled = shape.pool
         if shape.normalized:
             self.bn = nn.BatchNorm2d(shape.out_channels, eps=bn_epsilon)
             self.activation = LeakyReLU(slope)
+        if shape.pool:
+            self.pool = nn.MaxPool2d(kernel_size=2, stride=2, pad_mode="same")
 
     def construct(self, x: Tensor) -> Tensor:
         """Apply the layer."""
         x = self.conv(x)
         if self.normalized:
-            x = self.activation(self.bn(x))
+            x = self.bn(x)
+        if self.pooled:
+            x = self.pool(x)
+        if self.normalized:
+            x = self.activation(x)
         return x
 
 
 class SpatialMean(nn.Cell):
-    """The mean over all positions: [B, C, H, W] to [B, C]."""
+    """The mean over all positions: [B, C, H, W] to [B, C, 1, 1]."""
 
     def construct(self, x: Tensor) -> Tensor:
         """Average each channel."""
-        return ops.mean(x, (2, 3))
+        return ops.mean(x, (2, 3), True)
 
 
 class TinyDarkNet(nn.SequentialCell):
@@ -55,14 +66,17 @@ class TinyDarkNet(nn.SequentialCell):
     """
 
     def __init__(self, num_classes: int, variant: VariantName = "darknet", seed: int = 0) -> None:
+        shapes = layer_shapes(num_classes, variant)
         traits = VARIANTS[variant]
         rng = np.random.default_rng(seed)
         cells: OrderedDict[str, nn.Cell] = OrderedDict()
-        for number, shape in enumerate(layer_shapes(num_classes, variant), start=1):
+        for shape in shapes:
             cells[shape.name] = ConvBlock(shape, traits.slope, traits.bn_epsilon, initial_weight(shape, rng))
-            if shape.pool:
-                cells[f"pool{number}"] = nn.MaxPool2d(kernel_size=2, stride=2, pad_mode="same")
         cells["mean"] = SpatialMean()
+        if not traits.normalized_head:
+            # the head is linear, so the mean of its outputs is its output for the mean, at 1/196 of the work
+            cells.move_to_end(HEAD_NAME)
+        cells["flatten"] = nn.Flatten()
         super().__init__(cells)
 
 

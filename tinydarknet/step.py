@@ -5,6 +5,8 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
+from tinydarknet.loss_scale import DynamicLossScale, all_finite
+
 
 class TrainStep(nn.Cell):
     """A feed's columns in (image columns, label int32 [B], id int64 [B]), the mean loss over all ranks out, float32.
@@ -12,6 +14,7 @@ class TrainStep(nn.Cell):
     The batch is worked off in `parts` parts, each part every parts-th image: the very parts that as many ranks
     would see, so that one rank with n parts and n ranks compute the same step, batch norm included.
     Gradients are of loss_scale * loss, divided by loss_scale before the update; a power of two changes no bit.
+    With a dynamic scale, a step whose gradients overflow on any rank changes no weight on all of them.
     """
 
     def __init__(
@@ -20,7 +23,7 @@ class TrainStep(nn.Cell):
         loss: nn.Cell,
         optimizer: nn.Optimizer,
         *,
-        loss_scale: float = 1.0,
+        loss_scale: float | DynamicLossScale = 1.0,
         parts: int = 1,
         world_size: int = 1,
         average: WeightAverage | None = None,
@@ -32,8 +35,8 @@ class TrainStep(nn.Cell):
         self.weights = optimizer.parameters
         self.parts = parts
         self.world_size = world_size
-        self.scale = Tensor(loss_scale, ms.float32)
-        self.unscale = Tensor(1 / (loss_scale * parts), ms.float32)
+        self.dynamic = isinstance(loss_scale, DynamicLossScale)
+        self.scale = loss_scale if isinstance(loss_scale, DynamicLossScale) else Tensor(loss_scale, ms.float32)
         self.average = average
         self.each = ops.HyperMap()
         self.gradient = ms.value_and_grad(self.scaled_loss, None, self.weights)
@@ -41,25 +44,33 @@ class TrainStep(nn.Cell):
             self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size)
             self.sum_ranks = ops.AllReduce()
 
-    def scaled_loss(self, *columns: Tensor) -> Tensor:
+    def scaled_loss(self, scale: Tensor, *columns: Tensor) -> Tensor:
         """The loss of one part, times the loss scale."""
-        return self.loss(self.classifier(*columns[:-2]), columns[-2]) * self.scale
+        return self.loss(self.classifier(*columns[:-2]), columns[-2]) * scale
 
     def construct(self, *columns: Tensor) -> Tensor:
         """Make one update; return the loss before it."""
-        if self.parts == 1:
-            loss, gradients = self.gradient(*columns)
-        else:
-            loss, gradients = self.gradient(*self.part(columns, 0))
-            for index in range(1, self.parts):
-                part_loss, part_gradients = self.gradient(*self.part(columns, index))
-                loss = loss + part_loss
-                gradients = self.each(ops.add, gradients, part_gradients)
-        gradients = self.each(ops.partial(ops.mul, self.unscale), gradients)
-        loss = loss * self.unscale
+        scale = self.scale.value * 1.0 if self.dynamic else self.scale
+        loss, gradients = self.gradient(scale, *self.part(columns, 0))
+        for index in range(1, self.parts):
+            part_loss, part_gradients = self.gradient(scale, *self.part(columns, index))
+            loss = loss + part_loss
+            gradients = self.each(ops.add, gradients, part_gradients)
+        unscale = 1 / (scale * self.parts)
+        gradients = self.each(ops.partial(ops.mul, unscale), gradients)
+        loss = loss * unscale
         if self.world_size > 1:
             gradients = self.reduce(gradients)
             loss = self.sum_ranks(loss.reshape(1))[0] / self.world_size
+        if self.dynamic:
+            finite = all_finite(gradients)
+            if finite:
+                loss = self.update(loss, gradients)
+            return ops.depend(loss, self.scale(finite))
+        return self.update(loss, gradients)
+
+    def update(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Move the weights, then their average; return the loss."""
         loss = ops.depend(loss, self.optimizer(gradients))
         if self.average is not None:
             loss = ops.depend(loss, self.average(loss))
@@ -67,6 +78,8 @@ class TrainStep(nn.Cell):
 
     def part(self, columns: tuple[Tensor, ...], index: int) -> tuple[Tensor, ...]:
         """Every parts-th row of every column, from row `index` on."""
+        if self.parts == 1:
+            return columns
         cut = ()
         for column in columns:
             cut = (*cut, column[index :: self.parts])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from convert.cli import Command, main_single
+import sys
+
+from convert.cli import EXIT_BAD_OPTIONS, Command, main_single
 from tinydarknet.config import TrainConfig
+from tinydarknet.option_files import expand
 
 
 def train(config: TrainConfig) -> int:
@@ -15,7 +18,12 @@ def train(config: TrainConfig) -> int:
 
 def main() -> None:
     """Run the command line."""
-    main_single("python -m tinydarknet.train", Command(TrainConfig, train))
+    try:
+        arguments = expand(sys.argv[1:], TrainConfig)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_OPTIONS)
+    main_single("python -m tinydarknet.train", Command(TrainConfig, train), arguments)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from tinydarknet.evaluation import Score, classifier_for, evaluate
 from tinydarknet.feed import open_eval_feed, open_train_feed
 from tinydarknet.feed.order import steps_per_epoch
 from tinydarknet.loss import SmoothedCrossEntropy
+from tinydarknet.loss_scale import DynamicLossScale
 from tinydarknet.milestones import Milestones
 from tinydarknet.network import TinyDarkNet
 from tinydarknet.optimizer import build_optimizer
@@ -49,6 +50,7 @@ class Run:
     optimizer: nn.Optimizer
     average: WeightAverage | None
     averaged: TinyDarkNet | None
+    loss_scale: float | DynamicLossScale
     milestones: Milestones
     rates: np.ndarray
     state: RunState
@@ -67,7 +69,8 @@ class Run:
             for p in self.optimizer.get_parameters()
             if id(p) not in weights and not p.name.startswith("learning_rate")
         ]
-        return own + (list(self.average.averages) if self.average is not None else [])
+        own += list(self.average.averages) if self.average is not None else []
+        return own + (list(self.loss_scale.get_parameters()) if isinstance(self.loss_scale, DynamicLossScale) else [])
 
 
 def train(config: TrainConfig) -> int:
@@ -110,7 +113,7 @@ def _build(config: TrainConfig, device: Device, manifest: Manifest) -> Run:
     schedule = dataclasses.replace(config, lr_init=config.lr_init * scale, eta_min=config.eta_min * scale)
     rates = learning_rates(schedule, per_epoch)
     network = TinyDarkNet(len(classes), config.variant, config.seed)
-    if config.checkpoint_path is not None:
+    if config.pre_trained and config.checkpoint_path is not None:
         initial_weights(config.checkpoint_path, network, config, manifest)
     averaged = TinyDarkNet(len(classes), config.variant) if config.ema_decay else None
     average = WeightAverage(network, averaged, config.ema_decay) if averaged is not None else None
@@ -128,7 +131,10 @@ def _build(config: TrainConfig, device: Device, manifest: Manifest) -> Run:
     )
     state = RunState(0, per_epoch, global_batch, config.seed, manifest.logical_digest)
     folder = open_run_folder(config.run_dir, config.resume) if device.is_first else RunFolder(config.run_dir or Path())
-    return Run(config, device, folder, manifest, network, optimizer, average, averaged, milestones, rates, state)
+    loss_scale = DynamicLossScale(config.loss_scale) if config.is_dynamic_loss_scale else config.loss_scale
+    return Run(
+        config, device, folder, manifest, network, optimizer, average, averaged, loss_scale, milestones, rates, state
+    )
 
 
 def _restore(run: Run) -> list[str]:
@@ -172,7 +178,7 @@ def _carry_out(run: Run, reporter: Reporter, stop: StopRequest) -> None:
         classifier_for(feed, run.network),
         loss,
         run.optimizer,
-        loss_scale=config.loss_scale,
+        loss_scale=run.loss_scale,
         parts=config.gradient_accumulation,
         world_size=device.world_size,
         average=run.average,

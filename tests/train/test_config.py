@@ -1,0 +1,107 @@
+"""Options: the recipe's names and defaults, refusals, and that each is used."""
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import pytest
+import tyro
+
+from tinydarknet.config import TrainConfig
+from tinydarknet.evaluate import EvaluateOptions
+from tinydarknet.export import ExportOptions
+from tinydarknet.option_files import expand
+from tinydarknet.predict import PredictOptions
+
+PACKAGE = Path(__file__).parents[2] / "tinydarknet"
+
+RECIPE = {
+    "pre_trained": False, "lr_init": 0.1, "batch_size": 128, "epoch_size": 500, "momentum": 0.9, "weight_decay": 1e-4,
+    "image_height": 224, "image_width": 224, "keep_checkpoint_max": 10, "lr_scheduler": "exponential",
+    "lr_epochs": (70, 140, 210, 280), "lr_gamma": 0.3, "eta_min": 0.0, "T_max": 150, "warmup_epochs": 0,
+    "is_dynamic_loss_scale": False, "loss_scale": 1024, "label_smooth_factor": 0.1, "use_label_smooth": True,
+}  # fmt: skip
+
+
+def test_the_recipe_is_the_default():
+    config = TrainConfig(data_path=Path("data"))
+    assert {name: getattr(config, name) for name in RECIPE} == RECIPE
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"image_height": 220, "image_width": 220}, "multiple of 16, got 220"),
+        ({"image_width": 192}, "image_width must equal image_height, got 192"),
+        ({"momentum": 1.0}, "momentum must be in"),
+        ({"label_smooth_factor": 1.0}, "label_smooth_factor"),
+        ({"lr_init": 0.0}, "lr_init must be positive"),
+        ({"resume": True}, "resume needs run_dir"),
+        ({"pre_trained": True}, "go together"),
+        ({"num_classes": 1}, "num_classes"),
+        ({"nesterov": True, "momentum": 0.0}, "nesterov needs"),
+    ],
+)
+def test_bad_values_name_the_rule_and_the_value(change, rule):
+    with pytest.raises(ValueError, match=rule):
+        TrainConfig(data_path=Path("data"), **change)
+
+
+def words(text: str, tmp_path: Path, *command_line: str) -> list[str]:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return expand([*command_line, "--config-path", str(path)], TrainConfig)
+
+
+def test_options_from_a_file(tmp_path):
+    recipe = """
+data_path: data
+lr_epochs: [1, 2]
+is_dynamic_loss_scale: 1
+use_label_smooth: false
+val_data_path: null
+augmentation: {hue: 0.2}
+batch_size: 4
+"""
+    config = tyro.cli(TrainConfig, args=words(recipe, tmp_path, "--batch-size", "6"))
+    assert config.data_path == Path("data")
+    assert config.lr_epochs == (1, 2)
+    assert config.is_dynamic_loss_scale
+    assert not config.use_label_smooth
+    assert config.augmentation.hue == 0.2
+    assert config.batch_size == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("learning_rate: 1", "unknown option learning_rate"),
+        ("augmentation: {huge: 1}", "unknown option augmentation.huge"),
+        ("batch_size: {a: 1}", "takes a value"),
+        ("use_label_smooth: maybe", "must be true or false"),
+        ("- 1", "must hold 'name: value' lines"),
+        ("a: [", "cannot read"),
+    ],
+)
+def test_bad_files_are_refused(text, rule, tmp_path):
+    with pytest.raises(ValueError, match=rule):
+        words(text, tmp_path)
+
+
+@pytest.mark.parametrize("options", [TrainConfig, EvaluateOptions, ExportOptions, PredictOptions])
+def test_every_option_is_read_outside_its_definition(options):
+    read = set()
+    for source in PACKAGE.rglob("*.py"):
+        if source.name == "config.py":
+            continue
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                read.add(node.attr)
+            # getattr(options, f"{file_format}_filename")
+            elif isinstance(node, ast.Constant) and node.value == "_filename":
+                read |= {f"{file_format}_filename" for file_format in ("onnx", "mindir", "air")}
+    # image_width: a name of the recipe, which the configuration holds equal to image_height;
+    # config_path: read from the command line itself
+    read |= {"image_width", "config_path"}
+    assert {field.name for field in dataclasses.fields(options)} - read == set()

@@ -1,0 +1,51 @@
+"""Milestones and hit counting: tables."""
+
+import numpy as np
+import pytest
+
+from tinydarknet.counting import count_hits, ranks_of_labels
+from tinydarknet.milestones import Milestones
+
+
+@pytest.mark.parametrize(
+    ("first", "every", "evaluate", "expected"),
+    [(0, 10, 10, 10), (0, 4, 10, 2), (0, 10, 0, 10), (10, 10, 20, 10), (4, 4, 10, 2), (7, 10, 10, 1), (0, 5, 10, 5)],
+)
+def test_stretch_meets_every_milestone(first, every, evaluate, expected):
+    marks = Milestones(10, 40, every, evaluate)
+    assert marks.stretch(first) == expected
+    visited = set(range(first, 41, expected))
+    assert {
+        s for s in range(first + 1, 41) if marks.saves_after(s) or marks.evaluates_after(s) or s % 10 == 0
+    } <= visited
+
+
+def test_the_last_step_saves_and_evaluates():
+    marks = Milestones(10, 45, 20, 20)
+    assert [s for s in range(46) if s and marks.saves_after(s)] == [20, 40, 45]
+    assert [s for s in range(46) if s and marks.evaluates_after(s)] == [20, 40, 45]
+    assert not Milestones(10, 45, 20, 0).evaluates_after(45)
+
+
+LOGITS = np.array([[0.1, 0.9, 0.5], [2.0, 2.0, 1.0], [2.0, 2.0, 1.0], [0.0, 1.0, 2.0]], np.float32)
+
+
+def test_ranks_of_labels():
+    assert ranks_of_labels(LOGITS, np.array([1, 0, 1, -1])).tolist() == [0, 0, 1, -1]
+
+
+def test_padding_is_not_counted():
+    assert count_hits(LOGITS, np.array([1, 0, 1, -1])).tolist() == [2, 3, 3]
+    assert count_hits(LOGITS, np.full(4, -1)).tolist() == [0, 0, 0]
+
+
+def test_top_five_of_many():
+    logits = np.tile(np.arange(10, dtype=np.float32), (10, 1))
+    assert count_hits(logits, np.arange(10)).tolist() == [1, 5, 10]
+
+
+def test_nonsense_is_refused():
+    with pytest.raises(ValueError, match="finite"):
+        count_hits(np.array([[np.nan, 1.0]]), np.array([0]))
+    with pytest.raises(ValueError, match="below the 2 classes"):
+        count_hits(np.array([[0.0, 1.0]]), np.array([2]))

@@ -1,0 +1,136 @@
+"""Loss and update against numpy; parts, loss scale and moving average."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor, nn
+
+from tinydarknet.inputs import Classifier, RgbImage
+from tinydarknet.loss import SmoothedCrossEntropy
+from tinydarknet.loss_scale import GROWTH_STEPS, DynamicLossScale
+from tinydarknet.network import TinyDarkNet
+from tinydarknet.optimizer import build_optimizer, parameter_groups
+from tinydarknet.step import TrainStep, WeightAverage, reset_average
+
+CLASSES = 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _graph_mode():
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+def batch(size=8):
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(size, 3, 16, 16)).astype(np.float32)
+    return Tensor(images), Tensor(np.arange(size, dtype=np.int32) % CLASSES), Tensor(np.arange(size))
+
+
+def make_step(seed=0, ema=None, **options):
+    network = TinyDarkNet(CLASSES, seed=seed)
+    average = WeightAverage(network, TinyDarkNet(CLASSES), ema) if ema else None
+    if average is not None:
+        reset_average(average)
+    optimizer = build_optimizer(network, np.full(100, 0.05, np.float32), 0.9, 1e-2, nesterov=False)
+    step = TrainStep(
+        Classifier(RgbImage(), network), SmoothedCrossEntropy(CLASSES, 0.1), optimizer, average=average, **options
+    )
+    return step.set_train(True), network, average
+
+
+def losses(step, count=3):
+    return [float(step(*batch()).asnumpy()) for _ in range(count)]
+
+
+def test_loss_against_numpy():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(6, CLASSES)).astype(np.float32), np.array([0, 1, 2, 3, 4, 0], np.int32)
+    targets = np.full((6, CLASSES), 0.1 / (CLASSES - 1))
+    targets[np.arange(6), labels] = 0.9
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    got = SmoothedCrossEntropy(CLASSES, 0.1)(Tensor(logits), Tensor(labels)).asnumpy()
+    np.testing.assert_allclose(got, -(targets * log_p).sum(1).mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("classes", "factor"), [(5, 1.0), (5, -0.1), (1, 0.1)])
+def test_loss_refuses(classes, factor):
+    with pytest.raises(ValueError, match="must be"):
+        SmoothedCrossEntropy(classes, factor)
+
+
+def test_no_decay_on_batch_norm_and_biases():
+    free, decayed = parameter_groups(TinyDarkNet(3).trainable_params())
+    assert free["weight_decay"] == 0
+    assert {p.name.rsplit(".", 1)[1] for p in free["params"]} == {"gamma", "beta", "bias"}
+    assert {p.name.rsplit(".", 1)[1] for p in decayed["params"]} == {"weight"}
+    assert len(free["params"]) + len(decayed["params"]) == 15 * 3 + 2
+
+
+class OneWeight(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.weight = Parameter(Tensor([1.0], ms.float32), name="one.weight")
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_update_against_numpy(nesterov):
+    network = OneWeight()
+    optimizer = build_optimizer(network, np.array([0.1, 0.1, 0.05], np.float32), 0.9, 0.01, nesterov)
+    weight, velocity = 1.0, 0.0
+    for rate in (0.1, 0.1, 0.05):
+        gradient = 2.0 + 0.01 * weight
+        velocity = 0.9 * velocity + gradient
+        weight -= rate * (gradient + 0.9 * velocity if nesterov else velocity)
+        optimizer((Tensor([2.0], ms.float32),))
+        np.testing.assert_allclose(network.weight.asnumpy(), [weight], rtol=1e-5)
+
+
+def test_loss_scale_changes_nothing():
+    plain, scaled = make_step()[0], make_step(loss_scale=1024.0)[0]
+    assert losses(plain) == losses(scaled)
+
+
+def test_parts_are_what_ranks_would_see():
+    """Two parts against the mean of two half batches, worked out by hand: batch norm sees each half by itself."""
+    step, network, _ = make_step(parts=2)
+    twin = TinyDarkNet(CLASSES).set_train(True)
+    loss = SmoothedCrossEntropy(CLASSES, 0.1)
+
+    def forward(images, labels):
+        return loss(twin(images), labels)
+
+    optimizer = build_optimizer(twin, np.full(100, 0.05, np.float32), 0.9, 1e-2, nesterov=False)
+    gradient = ms.jit(ms.value_and_grad(forward, None, optimizer.parameters))
+    images, labels, _ = batch()
+    halves = [gradient(images[start::2], labels[start::2]) for start in (0, 1)]
+    optimizer(tuple((a + b) / 2 for a, b in zip(halves[0][1], halves[1][1], strict=True)))
+    np.testing.assert_allclose(losses(step, 1)[0], np.mean([half[0].asnumpy() for half in halves]), rtol=1e-6)
+    for ours, theirs in zip(network.trainable_params(), twin.trainable_params(), strict=True):
+        np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), atol=2e-6, err_msg=ours.name)
+
+
+def test_moving_average():
+    step, network, average = make_step(ema=0.75)
+    expected = {p.name: p.asnumpy().copy() for p in network.get_parameters()}
+    for _ in range(2):
+        step(*batch()).asnumpy()
+        for parameter in network.get_parameters():
+            expected[parameter.name] = 0.75 * expected[parameter.name] + 0.25 * parameter.asnumpy()
+    assert average is not None
+    for parameter in average.averages:
+        np.testing.assert_allclose(parameter.asnumpy(), expected[parameter.name.removeprefix("average.")], atol=1e-5)
+
+
+def test_dynamic_loss_scale_skips_overflows():
+    scale = DynamicLossScale(2.0**127)
+    step, network, _ = make_step(loss_scale=scale)
+    before = network.conv1.conv.weight.asnumpy().copy()
+    step(*batch()).asnumpy()
+    assert float(scale.value.asnumpy()) == 2.0**126
+    np.testing.assert_array_equal(network.conv1.conv.weight.asnumpy(), before)
+    scale.value.set_data(Tensor(1024.0, ms.float32))
+    scale.sound_steps.set_data(Tensor(GROWTH_STEPS - 1, ms.int32))
+    step(*batch()).asnumpy()
+    assert np.abs(network.conv1.conv.weight.asnumpy() - before).max() > 0
+    assert float(scale.value.asnumpy()) == 2048.0
+    assert int(scale.sound_steps.asnumpy()) == 0
