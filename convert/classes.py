@@ -80,6 +80,11 @@ def _devkit_remark(wnids: list[str]) -> str:
     return " but in that of the development kit" if wnids == devkit_order[: len(wnids)] else ""
 
 
+def table_for(choice: str, *, force_order: bool = False) -> tuple[TableClass, ...]:
+    """The table that gives label numbers their meaning: that of the file `choice`, or ImageNet-1k's."""
+    return load_imagenet1k() if choice in ("auto", "imagenet1k") else read_table(Path(choice), force_order=force_order)
+
+
 def resolve_classes(choice: str, found: Iterable[str], *, force_order: bool = False) -> tuple[ClassEntry, ...]:
     """The classes of a dataset in label order.
 
@@ -95,7 +100,7 @@ def resolve_classes(choice: str, found: Iterable[str], *, force_order: bool = Fa
     if choice == "auto":
         names = {entry.wnid: entry.name for entry in load_imagenet1k()}
         return tuple(ClassEntry(wnid, names.get(wnid, wnid)) for wnid in found)
-    table = load_imagenet1k() if choice == "imagenet1k" else read_table(Path(choice), force_order=force_order)
+    table = table_for(choice, force_order=force_order)
     unknown = sorted(set(found) - {entry.wnid for entry in table})
     if unknown:
         raise UserError(

@@ -33,7 +33,7 @@ from convert.manifest import (
     write_index,
     write_manifest,
 )
-from convert.sources import open_source
+from convert.sources import Kind, open_source
 
 _POLL_SECONDS = 0.5
 _SPLITS = ("train", "val", "validation", "test")
@@ -47,7 +47,7 @@ class RunOptions:
     """
 
     source: Annotated[Path, tyro.conf.Positional]
-    """One split: a folder of class folders."""
+    """One split: class folders, flat validation images, a tar (of tars), Parquet, or WebDataset shards; nothing is unpacked."""
     output: Annotated[Path, tyro.conf.Positional]
     """The dataset directory to make; new, empty, or of an unfinished run."""
     encoding: EncodingName = "yuv420"
@@ -60,8 +60,12 @@ class RunOptions:
     """How the encoding original checks images: decode every one, or only scan its markers (faster)."""
     classes: str = "auto"
     """auto: the wnids found; imagenet1k: the fixed 1,000, so that a subset keeps its labels; or a table (FILE.tsv)."""
+    source_kind: Annotated[Kind | None, tyro.conf.arg(name="source")] = None
+    """The packaging, where looking at it does not tell."""
+    devkit: Path | None = None
+    """Folder with the ground truth (and meta.mat) of flat validation images; default: look around the source."""
     force_labels: bool = False
-    """Accept a class table in another order than sorted wnids."""
+    """Accept labels in another order than sorted wnids."""
     split: str = ""
     """Name of the split and of the shard files; default: the source's folder name if it is train or val, else "train"."""
     seed: int = 0
@@ -146,7 +150,8 @@ def convert_split(options: RunOptions) -> Outcome:
         UserError: the source, an image, the output folder or a worker process is at fault.
         StoppedError: SIGINT or SIGTERM arrived.
     """
-    source = open_source(options.source)
+    table = classes.table_for(options.classes, force_order=options.force_labels)
+    source = open_source(options.source, table, options.source_kind, options.devkit, options.force_labels)
     listing = source.listing()
     entries = classes.resolve_classes(
         options.classes, listing.column("wnid").unique().to_pylist(), force_order=options.force_labels
@@ -171,7 +176,7 @@ def convert_split(options: RunOptions) -> Outcome:
                 index=shard.index,
                 name=shards.shard_name(options.split_name(), shard.index),
                 first_id=shard.first_id,
-                source=source,
+                reader=source.reader(),
                 items=listing.take(shard.rows),
                 encoding=options.stored_as(),
                 layout=shards.layout_for(options.stored_as()),

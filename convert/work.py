@@ -25,7 +25,7 @@ from convert.errors import BadImageError, UserError
 from convert.files import FILE_MODE, publish, published, sha256_file, sync_path
 from convert.manifest import INDEX_SCHEMA, STAGING_NAME, WORK_PREFIX, Encoding, Layout, ShardEntry, SkippedItem
 from convert.shards import DB_SUFFIX, PAYLOAD_BYTES_MAX, ShardWriter, read_db
-from convert.sources.base import Source
+from convert.sources.base import Reader
 
 PROGRESS_NAME = "progress.json"
 _BATCH_ROWS = 32
@@ -39,7 +39,7 @@ class ShardTask:
     index: int
     name: str
     first_id: int
-    source: Source
+    reader: Reader
     items: pa.Table
     """Listing rows of the shard in plan order, with their `label` (int32)."""
     encoding: Encoding
@@ -108,19 +108,15 @@ def _write(task: ShardTask, folder: Path) -> ShardRecord:
 
 def _batches(task: ShardTask) -> Iterator[list[dict]]:
     """Rows of INDEX_SCHEMA without `offset` and with `image`, in plan order."""
-    reader = task.source.open()
-    try:
-        batch: list[dict] = []
-        for position, item in enumerate(task.items.to_pylist()):
-            data = reader.read(item["file"], item["offset"], item["length"])
-            batch.append(_row(task, position, item, data))
-            if len(batch) == _BATCH_ROWS:
-                yield batch
-                batch = []
-        if batch:
+    batch: list[dict] = []
+    for position, item in enumerate(task.items.to_pylist()):
+        data = task.reader.read(item["file"], item["offset"], item["length"])
+        batch.append(_row(task, position, item, data))
+        if len(batch) == _BATCH_ROWS:
             yield batch
-    finally:
-        reader.close()
+            batch = []
+    if batch:
+        yield batch
 
 
 def _row(task: ShardTask, position: int, item: dict, data: bytes) -> dict:
@@ -130,7 +126,7 @@ def _row(task: ShardTask, position: int, item: dict, data: bytes) -> dict:
             raise BadImageError(f"{len(payload.data):,} bytes when encoded, more than a MindRecord page holds")
     except BadImageError as error:
         raise UserError(
-            f"{item['key']} in {task.source.path} cannot be converted: {error}; remove or replace the file"
+            f"{item['key']} ({item['file']}) cannot be converted: {error}; remove or replace the file"
         ) from error
     return {
         "id": task.first_id + position,

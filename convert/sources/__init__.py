@@ -2,21 +2,90 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+from convert.classes import TableClass
 from convert.errors import UserError
-from convert.sources.base import Reader, Source
-from convert.sources.folder import FolderSource
+from convert.sources.base import IMAGE_SUFFIXES, Reader, Source
+from convert.sources.folder import FlatSource, FolderSource
+from convert.sources.tars import TarSource, is_image, members
+from convert.sources.truth import find_truth
+from convert.sources.webdataset import LABEL_SUFFIX, WebDatasetSource
 
-__all__ = ["Reader", "Source", "open_source"]
+__all__ = ["Kind", "Reader", "Source", "open_source", "recognise"]
+
+Kind = Literal["folder", "flat", "tar", "parquet", "webdataset"]
+
+_LOOKED_AT = 64
+"""Members of a tar archive that are looked at to recognise it."""
 
 
-def open_source(path: Path) -> Source:
-    """Recognise the packaging of the split at `path` by looking at it.
+def recognise(path: Path) -> Kind:
+    """Tell the packaging of the split at `path` by looking at it.
 
     Raises:
         UserError: nothing is there, or nothing that is known.
     """
+    if path.is_file():
+        if path.suffix.lower() == ".parquet":
+            return "parquet"
+        if path.suffix.lower() == ".tar":
+            names = [member.name for member in itertools.islice(members(path), _LOOKED_AT)]
+            return "webdataset" if any(name.endswith(LABEL_SUFFIX) for name in names) else "tar"
+        raise UserError(f"{path} is neither a .tar nor a .parquet file: give one split as folders, tar or Parquet")
+    if not path.is_dir():
+        raise UserError(f"{path} does not exist: give the folder of one split, with one folder of images per class")
+    with os.scandir(path) as entries:
+        first: dict[str, Path] = {}
+        for entry in entries:
+            kind = "folder" if entry.is_dir() else Path(entry.name).suffix.lower()
+            first.setdefault(kind, Path(entry.path))
+    if ".parquet" in first:
+        return "parquet"
+    if ".tar" in first:
+        return recognise(first[".tar"])
+    if any(suffix in first for suffix in IMAGE_SUFFIXES):
+        return "flat"
+    return "folder"
+
+
+def open_source(
+    path: Path,
+    table: Sequence[TableClass],
+    kind: Kind | None = None,
+    devkit: Path | None = None,
+    force_labels: bool = False,
+) -> Source:
+    """Open the split at `path`.
+
+    Args:
+        path: a folder or a file.
+        table: the classes in label order, for packagings that hold label numbers or devkit ids.
+        kind: the packaging; None: recognise it.
+        devkit: where the ground truth of a flat validation split is; None: look around `path`.
+        force_labels: accept label numbers in another order than sorted wnids.
+
+    Raises:
+        UserError: nothing is there, or nothing that is known, or its labels are.
+    """
     if not path.exists():
         raise UserError(f"{path} does not exist: give the folder of one split, with one folder of images per class")
-    return FolderSource(path)
+    kind = kind or recognise(path)
+    if kind == "folder":
+        return FolderSource(path)
+    if kind == "flat":
+        return FlatSource(path, find_truth(path, devkit, table, force_labels))
+    if kind == "tar":
+        flat = path.is_file() and any(
+            is_image(m.name) and "/" not in m.name for m in itertools.islice(members(path), 1)
+        )
+        return TarSource(path, find_truth(path, devkit, table, force_labels) if flat else None)
+    if kind == "webdataset":
+        return WebDatasetSource(path, tuple(table), force_labels)
+    from convert.sources.parquet import ParquetSource
+
+    return ParquetSource(path, tuple(table), force_labels)

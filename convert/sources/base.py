@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
-from typing import Protocol
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple, Protocol
 
 import pyarrow as pa
 
 from convert.errors import UserError
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
+JPEG_SUFFIXES = (".jpeg", ".jpg")
+IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
 
 LISTING_SCHEMA = pa.schema(
     [
         ("key", pa.string()),  # "<wnid>/<file name>", the same in every packaging
         ("wnid", pa.string()),
         ("file", pa.string()),  # relative to the source's folder
-        ("offset", pa.int64()),  # where the image starts in the file, bytes; for Parquet the row number
-        ("length", pa.int64()),  # size of the encoded image, bytes
-        ("block", pa.int64()),  # images of one block are cheap to read together only (a Parquet row group)
+        ("offset", pa.int64()),  # where the image starts in the file, bytes; in Parquet its row number
+        ("length", pa.int64()),  # size of the encoded image, bytes; -1 where only reading it would tell
+        ("block", pa.int64()),  # images that are only cheap to read together share a block (Parquet row group), else -1
     ]
 )
 
+_OPEN_FILES_MAX = 64
+
+
+class Place(NamedTuple):
+    """One row of a listing."""
+
+    key: str
+    wnid: str
+    file: str
+    offset: int
+    length: int
+    block: int = -1
+
 
 class Reader(Protocol):
-    """Reads images in one process; not shared between processes."""
+    """Reads images. Picklable as long as nothing has been read; afterwards it belongs to its process."""
 
     def read(self, file: str, offset: int, length: int) -> bytes:
-        """The encoded image at `offset` of `file`; raises UserError when it is not there."""
-        ...
-
-    def close(self) -> None:
-        """Release what is open."""
+        """The encoded image that a listing places there; raises UserError when it is not to be had."""
         ...
 
 
 class Source(Protocol):
-    """One split in one packaging. Picklable: worker processes open their own reader."""
+    """One split in one packaging."""
 
     @property
     def path(self) -> Path:
@@ -48,21 +61,66 @@ class Source(Protocol):
         """All images (LISTING_SCHEMA), sorted by key; raises UserError when there are none."""
         ...
 
-    def open(self) -> Reader:
-        """A reader for the calling process."""
+    def reader(self) -> Reader:
+        """A fresh reader."""
         ...
 
 
-def sorted_listing(path: Path, columns: dict[str, list | pa.Array | pa.ChunkedArray]) -> pa.Table:
+@dataclass(frozen=True)
+class RangeReader:
+    """Reads ranges of files below `root`, in place."""
+
+    root: Path
+    opened: OrderedDict[str, BinaryIO] = field(default_factory=OrderedDict)
+
+    def read(self, file: str, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on."""
+        path = self.root / file
+        try:
+            stream = self._open(file, path)
+            stream.seek(offset)
+            data = stream.read(length)
+        except OSError as error:
+            raise UserError(
+                f"cannot read {path} ({error.strerror or error}): put it right and run the same command again"
+            ) from error
+        if len(data) != length:
+            raise UserError(f"{path} ends {length - len(data):,} bytes early: it changed, or is truncated; get it anew")
+        return data
+
+    def _open(self, file: str, path: Path) -> BinaryIO:
+        stream = self.opened.pop(file, None) or path.open("rb", buffering=0)
+        self.opened[file] = stream
+        if len(self.opened) > _OPEN_FILES_MAX:
+            self.opened.popitem(last=False)[1].close()
+        return stream
+
+
+def image_key(wnid: str, name: str, suffix: str = "") -> str:
+    """The key of an image: equal for equal images in all packagings.
+
+    Args:
+        wnid: of its class.
+        name: its file name or path; of Hugging Face's `<stem>_<wnid>.JPEG` the appended wnid is taken off.
+        suffix: replaces the name's own suffix where the packaging dictates one.
+    """
+    path = PurePosixPath(name)
+    stem = path.stem.removesuffix(f"_{wnid}") or path.stem
+    return f"{wnid}/{stem}{suffix or path.suffix}"
+
+
+def sorted_listing(path: Path, places: Iterable[Place]) -> pa.Table:
     """Build a listing sorted by key.
 
     Raises:
         UserError: no images, or two images with one key.
     """
-    table = pa.table(columns).cast(LISTING_SCHEMA) if columns["key"] else LISTING_SCHEMA.empty_table()
+    columns = list(zip(*places, strict=True)) or [()] * len(LISTING_SCHEMA)
+    arrays = [pa.array(column, entry.type) for column, entry in zip(columns, LISTING_SCHEMA, strict=True)]
+    table = pa.table(arrays, schema=LISTING_SCHEMA)
     if table.num_rows == 0:
         raise UserError(f"{path} holds no images: give the folder of one split, with one folder of images per class")
-    # wnids have one length, so the order of keys is the order of (wnid, name)
+    # all wnids are equally long, so the order of keys is the order of (wnid, name)
     table = table.sort_by("key").combine_chunks()
     keys = table.column("key").to_pylist()
     if len(set(keys)) != len(keys):

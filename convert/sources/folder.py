@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from convert.errors import UserError
-from convert.sources.base import IMAGE_SUFFIXES, Reader, sorted_listing
+from convert.sources.base import IMAGE_SUFFIXES, Place, RangeReader, Reader, sorted_listing
+from convert.sources.truth import Truth
+
+
+def image_files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Name and size in bytes of the image files directly in `folder`."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.name.startswith(".") and entry.is_file():
+                yield entry.name, entry.stat().st_size
 
 
 @dataclass(frozen=True)
@@ -20,44 +29,34 @@ class FolderSource:
 
     def listing(self) -> pa.Table:
         """All images of all class folders, sorted by key."""
-        columns: dict[str, list] = {"key": [], "wnid": [], "file": [], "offset": [], "length": [], "block": []}
-        for folder in sorted(entry.name for entry in os.scandir(self.path) if entry.is_dir()):
-            with os.scandir(self.path / folder) as entries:
-                for entry in entries:
-                    if entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.name.startswith("."):
-                        columns["key"].append(f"{folder}/{entry.name}")
-                        columns["wnid"].append(folder)
-                        columns["length"].append(entry.stat().st_size)
-        columns["file"] = columns["key"]
-        columns["offset"] = [0] * len(columns["key"])
-        columns["block"] = [-1] * len(columns["key"])
-        return sorted_listing(self.path, columns)
+        return sorted_listing(self.path, self._places())
 
-    def open(self) -> Reader:
+    def reader(self) -> Reader:
         """A reader of whole files."""
-        return FolderReader(self.path)
+        return RangeReader(self.path)
+
+    def _places(self) -> Iterator[Place]:
+        for wnid in sorted(entry.name for entry in os.scandir(self.path) if entry.is_dir()):
+            for name, size in image_files(self.path / wnid):
+                yield Place(f"{wnid}/{name}", wnid, f"{wnid}/{name}", 0, size)
 
 
 @dataclass(frozen=True)
-class FolderReader:
-    """Reads whole files below `root`."""
+class FlatSource:
+    """One folder with the validation images, labelled by the development kit's ground truth."""
 
-    root: Path
+    path: Path
+    truth: Truth
 
-    def read(self, file: str, offset: int, length: int) -> bytes:
-        """The file's bytes; `offset` is 0 here, `length` what the listing saw."""
-        path = self.root / file
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"cannot read {path} ({error.strerror}): put it right and run the same command again"
-            ) from error
-        if len(data) != length or offset != 0:
-            raise UserError(
-                f"{path} changed while it was being converted, from {length} to {len(data)} bytes: convert again"
-            )
-        return data
+    def listing(self) -> pa.Table:
+        """All images, sorted by key."""
+        return sorted_listing(self.path, self._places())
 
-    def close(self) -> None:
-        """Nothing stays open."""
+    def reader(self) -> Reader:
+        """A reader of whole files."""
+        return RangeReader(self.path)
+
+    def _places(self) -> Iterator[Place]:
+        for name, size in image_files(self.path):
+            wnid = self.truth.wnid_of(name)
+            yield Place(f"{wnid}/{name}", wnid, name, 0, size)

@@ -1,0 +1,105 @@
+"""Parquet files as Hugging Face stores imagenet-1k: columns `image` (struct of `bytes` and `path`) and `label`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from convert.classes import WNID_PATTERN, TableClass
+from convert.errors import UserError
+from convert.sources.base import Place, Reader, image_key, sorted_listing
+from convert.sources.truth import wnids_of_labels
+
+
+@dataclass(frozen=True)
+class ParquetSource:
+    """A folder of Parquet files of one split, or one file."""
+
+    path: Path
+    table: tuple[TableClass, ...]
+    """The classes in label order, unless the files name wnids themselves."""
+    force_labels: bool
+
+    def listing(self) -> pa.Table:
+        """All images, sorted by key; a row group is a block."""
+        return sorted_listing(self.path, self._places())
+
+    def reader(self) -> Reader:
+        """A reader of row groups, one at a time."""
+        return ParquetReader(self.path if self.path.is_dir() else self.path.parent)
+
+    def _places(self) -> Iterator[Place]:
+        block = 0
+        for path in sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]:
+            file = _open(path)
+            table = _own_classes(file) or self.table
+            rows = 0
+            for group in range(file.num_row_groups):
+                found = file.read_row_group(group, columns=["image.path", "label"])
+                paths = pa.chunked_array(found.column("image").combine_chunks().field("path")).to_pylist()
+                names = [name or f"{path.stem}_{rows + row}.JPEG" for row, name in enumerate(paths)]
+                labels = found.column("label").to_pylist()
+                wnids = wnids_of_labels(path, labels, names, table, self.force_labels)
+                for row, (name, wnid) in enumerate(zip(names, wnids, strict=True)):
+                    yield Place(image_key(wnid, name), wnid, path.name, rows + row, -1, block)
+                rows += len(names)
+                block += 1
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path} is not a Parquet file ({error}): get it anew") from error
+    columns = {file.metadata.schema.column(index).path for index in range(file.metadata.num_columns)}
+    missing = {"image.bytes", "image.path", "label"} - columns
+    if missing:
+        raise UserError(
+            f"{path} has no column {sorted(missing)[0]}: it is not a split of images as Hugging Face stores them"
+        )
+    return file
+
+
+def _own_classes(file: pq.ParquetFile) -> tuple[TableClass, ...]:
+    """The classes that the file's metadata names, if it names them by wnid."""
+    metadata = file.schema_arrow.metadata or {}
+    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    names = features.get("label", {}).get("names") or []
+    return tuple(TableClass(name, 0, name) for name in names) if all(map(WNID_PATTERN.fullmatch, names)) else ()
+
+
+@dataclass
+class ParquetReader:
+    """Reads images by file and row number; keeps the row group that it read last."""
+
+    root: Path
+    _file: pq.ParquetFile | None = field(default=None, repr=False)
+    _name: str = ""
+    _starts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    _group: int = -1
+    _images: pa.Array | None = field(default=None, repr=False)
+
+    def read(self, file: str, offset: int, length: int) -> bytes:
+        """The image of row `offset`; `length` is unknown to the listing."""
+        del length
+        path = self.root / file
+        try:
+            if file != self._name or self._file is None:
+                self._file, self._name, self._group = _open(path), file, -1
+                sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+                self._starts = np.concatenate([[0], np.cumsum(sizes)])
+            group = int(np.searchsorted(self._starts, offset, side="right")) - 1
+            if group != self._group or self._images is None:
+                self._images, self._group = None, group
+                column = self._file.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
+                self._images = pa.chunked_array(column.field("bytes")).combine_chunks()
+            data = self._images[offset - int(self._starts[group])].as_py()
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(f"cannot read row {offset} of {path} ({error}): get it anew") from error
+        return data or b""

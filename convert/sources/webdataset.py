@@ -1,0 +1,77 @@
+"""WebDataset: a folder of tar shards in which `<name>.jpg` and `<name>.cls` follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+
+from convert.classes import TableClass
+from convert.errors import UserError
+from convert.sources.base import JPEG_SUFFIXES, Place, RangeReader, Reader, image_key, sorted_listing
+from convert.sources.tars import Member, is_image, members
+from convert.sources.truth import wnids_of_labels
+
+LABEL_SUFFIX = ".cls"
+_LABEL_BYTES_MAX = 16
+
+
+@dataclass(frozen=True)
+class WebDatasetSource:
+    """Tar shards with an image and a label number per sample."""
+
+    path: Path
+    """A folder of shards, or one shard."""
+    table: tuple[TableClass, ...]
+    """The classes in label order."""
+    force_labels: bool
+
+    def listing(self) -> pa.Table:
+        """All images, sorted by key; their names end in .JPEG as ImageNet's do, whatever WebDataset made of it."""
+        found = [(path, image, label) for path in self._shards() for image, label in _samples(path)]
+        names = [image.name for _, image, _ in found]
+        wnids = wnids_of_labels(self.path, [label for *_, label in found], names, self.table, self.force_labels)
+        return sorted_listing(
+            self.path,
+            (
+                Place(image_key(wnid, image.name, _suffix(image.name)), wnid, path.name, image.offset, image.length)
+                for (path, image, _), wnid in zip(found, wnids, strict=True)
+            ),
+        )
+
+    def reader(self) -> Reader:
+        """A reader of ranges of the shards."""
+        return RangeReader(self.path if self.path.is_dir() else self.path.parent)
+
+    def _shards(self) -> list[Path]:
+        return sorted(self.path.glob("*.tar")) if self.path.is_dir() else [self.path]
+
+
+def _suffix(name: str) -> str:
+    return ".JPEG" if name.lower().endswith(JPEG_SUFFIXES) else ""
+
+
+def _samples(path: Path) -> Iterator[tuple[Member, int]]:
+    """Images with their labels; a sample is what shares a name up to the first dot of its file name."""
+    with path.open("rb") as stream:
+        images: dict[str, Member] = {}
+        labels: dict[str, int] = {}
+        for member in members(path):
+            sample = str(PurePosixPath(member.name).parent / PurePosixPath(member.name).name.split(".")[0])
+            if is_image(member.name):
+                images[sample] = member
+            elif member.name.endswith(LABEL_SUFFIX):
+                stream.seek(member.offset)
+                text = stream.read(min(member.length, _LABEL_BYTES_MAX))
+                try:
+                    labels[sample] = int(text)
+                except ValueError as error:
+                    raise UserError(f"{member.name} in {path} holds {text!r} instead of a label number") from error
+    for sample in images.keys() ^ labels.keys():
+        raise UserError(
+            f"the sample {sample} in {path} has {'no label' if sample in images else 'no image'} (.jpg and .cls are needed)"
+        )
+    for sample, image in images.items():
+        yield image, labels[sample]

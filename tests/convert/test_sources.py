@@ -1,0 +1,231 @@
+"""Every packaging gives the same images with the same labels; hostile and mislabelled ones are refused."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import packed
+import pytest
+from making import make
+from scipy.io import savemat
+
+from convert.classes import load_imagenet1k
+from convert.errors import UserError
+from convert.manifest import load_manifest
+from convert.run import RunOptions, run
+from convert.sources import open_source, recognise
+from convert.sources.base import image_key
+from convert.sources.tars import members
+from convert.sources.truth import TRUTH_NAME
+
+TABLE = load_imagenet1k()
+
+
+def contents(source):
+    reader = source.reader()
+    return {
+        row["key"]: (row["wnid"], reader.read(row["file"], row["offset"], row["length"]))
+        for row in source.listing().to_pylist()
+    }
+
+
+@pytest.mark.parametrize("package", packed.PACKAGINGS)
+def test_packagings_hold_the_same(tree, tmp_path, package):
+    folders = open_source(tree / "train", TABLE)
+    packed = open_source(package(tree / "train", tmp_path / "packed"), TABLE)
+    assert folders.listing().column("key").to_pylist() == packed.listing().column("key").to_pylist()
+    assert contents(folders) == contents(packed)
+
+
+@pytest.mark.parametrize("package", [packed.tar_of_tars, packed.webdataset, packed.parquet])
+def test_packagings_have_the_same_digest(tree, original_dataset, tmp_path, package):
+    output = tmp_path / "out"
+    options = RunOptions(package(tree / "train", tmp_path / "packed"), output, "original", shard_rows=25, workers=2)
+    assert run(options) == 0
+    assert load_manifest(output).logical_digest == load_manifest(original_dataset).logical_digest
+
+
+@pytest.mark.parametrize(
+    ("package", "kind"),
+    [(packed.tar_of_tars, "tar"), (packed.webdataset, "webdataset"), (packed.parquet, "parquet")],
+)
+def test_packagings_are_recognised(tree, tmp_path, package, kind):
+    assert recognise(package(tree / "train", tmp_path / "packed")) == kind
+    assert recognise(tree / "train") == "folder"
+
+
+@pytest.fixture
+def flat(tree, tmp_path) -> Path:
+    """The sample's validation images in one folder, with their ground truth in devkit ids beside it."""
+    folder = tmp_path / "flat" / "val"
+    folder.mkdir(parents=True)
+    images = sorted((tree / "val").glob("*/*"), key=lambda path: path.name)
+    for path in images:
+        (folder / path.name).write_bytes(path.read_bytes())
+    lines = [f"{packed.DEVKIT_ID[path.parent.name]}\n" for path in images]
+    (folder.parent / TRUTH_NAME).write_text("".join(lines))
+    return folder
+
+
+def test_flat_validation_images_get_their_classes(tree, flat, tmp_path):
+    wanted = contents(open_source(tree / "val", TABLE))
+    assert contents(open_source(flat, TABLE)) == wanted
+    with tarfile.open(tmp_path / "flat" / "ILSVRC2012_img_val.tar", "w") as archive:
+        for path in sorted(flat.iterdir()):
+            archive.add(path, path.name)
+    assert contents(open_source(tmp_path / "flat" / "ILSVRC2012_img_val.tar", TABLE)) == wanted
+
+
+def test_meta_mat_of_the_devkit_is_read(tree, flat, tmp_path):
+    data = tmp_path / "ILSVRC2012_devkit_t12" / "data"
+    data.mkdir(parents=True)
+    (flat.parent / TRUTH_NAME).rename(data / TRUTH_NAME)
+    with pytest.raises(UserError, match="say --devkit"):
+        open_source(flat, TABLE)
+    kind = np.dtype([("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")])
+    rows = [(entry.devkit_id, entry.wnid, entry.name) for entry in TABLE] + [(1001, "n00001740", "entity")]
+    savemat(data / "meta.mat", {"synsets": np.array(rows, kind)})
+    wanted = contents(open_source(tree / "val", TABLE))
+    assert contents(open_source(flat, TABLE, devkit=tmp_path)) == wanted
+    (data / "meta.mat").write_bytes(b"rubbish")
+    with pytest.raises(UserError, match=r"meta\.mat is not"):
+        open_source(flat, TABLE, devkit=data)
+
+
+def test_ground_truth_in_another_numbering_is_refused(flat):
+    truth = flat.parent / TRUTH_NAME
+    by_wnid = [packed.LABEL_OF[entry.wnid] for entry in sorted(TABLE, key=lambda entry: entry.devkit_id)]
+    devkit = [int(line) for line in truth.read_text().split()]
+    labels = [by_wnid[number - 1] for number in devkit]
+    truth.write_text("".join(f"{label}\n" for label in labels))
+    with pytest.raises(UserError, match="no id of the development kit"):
+        open_source(flat, TABLE)
+    whole = (labels * 50_000)[:50_000]
+    truth.write_text("".join(f"{label + 1}\n" for label in whole))
+    with pytest.raises(UserError, match=r"is n01440764|is n01751748"):
+        open_source(flat, TABLE)
+    open_source(flat, TABLE, force_labels=True)
+
+
+def test_real_validation_images(real_images):
+    source = open_source(real_images / "val", TABLE)
+    keys = set(source.listing().column("key").to_pylist())
+    assert len(keys) == 100
+    truth = source.truth  # type: ignore[attr-defined]
+    assert truth.wnid_of("ILSVRC2012_val_00000293.JPEG") == TABLE[0].wnid == "n01440764"
+    assert truth.wnid_of("ILSVRC2012_val_00000001.JPEG") == TABLE[65].wnid == "n01751748"
+
+
+@pytest.mark.parametrize("package", [packed.webdataset, packed.parquet])
+def test_devkit_labels_are_refused(tree, tmp_path, package):
+    devkit_order = {wnid: number - 1 for wnid, number in packed.DEVKIT_ID.items()}
+    path = package(tree / "train", tmp_path / "packed", devkit_order)
+    with pytest.raises(UserError, match="numbers its classes in the development kit's order"):
+        open_source(path, TABLE).listing()
+    assert open_source(path, TABLE, force_labels=True).listing().num_rows == 70
+
+
+@pytest.mark.parametrize("package", [packed.webdataset, packed.parquet])
+def test_missing_labels_are_refused(tree, tmp_path, package):
+    path = package(tree / "train", tmp_path / "packed", dict.fromkeys(packed.LABEL_OF, -1))
+    with pytest.raises(UserError, match="has the label -1"):
+        open_source(path, TABLE).listing()
+
+
+def hostile(path: Path, name: str, kind: bytes = tarfile.REGTYPE, claimed: int | None = None) -> Path:
+    with tarfile.open(path, "w") as archive:
+        info = tarfile.TarInfo(name)
+        info.type = kind
+        info.linkname = "/etc/passwd"
+        archive.addfile(info, io.BytesIO())
+    if claimed is not None:
+        data = bytearray(path.read_bytes())
+        data[124:136] = f"{claimed:011o}\0".encode()
+        data[148:156] = b" " * 8
+        data[148:156] = f"{sum(data[:512]):06o}\0 ".encode()
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "claimed", "message"),
+    [
+        ("/etc/cron.d/x.JPEG", tarfile.REGTYPE, None, "leads out"),
+        ("n01440764/../../x.JPEG", tarfile.REGTYPE, None, "leads out"),
+        ("n01440764/x.JPEG", tarfile.SYMTYPE, None, "not a plain file"),
+        ("n01440764/x.JPEG", tarfile.LNKTYPE, None, "not a plain file"),
+        ("n01440764/x.JPEG", tarfile.CHRTYPE, None, "not a plain file"),
+        ("n01440764/x.JPEG", tarfile.FIFOTYPE, None, "not a plain file"),
+        ("n01440764/x.JPEG", tarfile.REGTYPE, 1 << 30, "claims 1,073,741,824 bytes"),
+    ],
+)
+def test_hostile_members_are_refused_by_name(tmp_path, name, kind, claimed, message):
+    path = hostile(tmp_path / "train.tar", name, kind, claimed)
+    with pytest.raises(UserError, match=message) as caught:
+        run(RunOptions(path, tmp_path / "out"))
+    assert repr(name) in str(caught.value)
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["train.tar"]
+
+
+def test_a_damaged_archive_does_not_end_early(tree, tmp_path):
+    path = packed.tar_of_folders(tree / "train", tmp_path / "packed")
+    assert sum(1 for _ in members(path)) == 70
+    data = bytearray(path.read_bytes())
+    with tarfile.open(path) as archive:
+        middle = archive.getmembers()[40].offset
+    data[middle + 5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=f"damaged at byte {middle:,}"):
+        list(members(path))
+    path.write_bytes(data[: middle - 1000])
+    with pytest.raises(UserError, match=r"truncated|damaged"):
+        list(members(path))
+
+
+def test_compressed_and_unknown_files_are_refused(tree, tmp_path):
+    (tmp_path / "train.tar").write_bytes(b"\x1f\x8b" + bytes(2000))
+    with pytest.raises(UserError, match="compressed archives must be unpacked"):
+        recognise(tmp_path / "train.tar")
+    (tmp_path / "train.zip").touch()
+    with pytest.raises(UserError, match=r"neither a \.tar nor a \.parquet"):
+        recognise(tmp_path / "train.zip")
+    (tmp_path / "x.parquet").write_bytes(b"no")
+    with pytest.raises(UserError, match="not a Parquet file"):
+        open_source(tmp_path / "x.parquet", TABLE).listing()
+
+
+def test_two_images_with_one_key_are_refused(tree, tmp_path):
+    folder = packed.webdataset(tree / "train", tmp_path / "packed")
+    (folder / "again.tar").write_bytes((folder / "shard-0000.tar").read_bytes())
+    with pytest.raises(UserError, match="two images that are both called"):
+        open_source(folder, TABLE).listing()
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("n01440764_10026.JPEG", "n01440764/n01440764_10026.JPEG"),
+        ("n01440764_10026_n01440764.JPEG", "n01440764/n01440764_10026.JPEG"),
+        ("train/n01440764/n01440764_10026.JPEG", "n01440764/n01440764_10026.JPEG"),
+        ("a.b.png", "n01440764/a.b.png"),
+    ],
+)
+def test_keys(name, key):
+    assert image_key("n01440764", name) == key
+
+
+def test_a_source_that_changes_under_the_run_is_noticed(tree, tmp_path):
+    source = open_source(tree / "train", TABLE)
+    row = source.listing().to_pylist()[0]
+    with pytest.raises(UserError, match="ends 5 bytes early"):
+        source.reader().read(row["file"], 0, row["length"] + 5)
+    with pytest.raises(UserError, match="cannot read"):
+        source.reader().read("nowhere.JPEG", 0, 1)
+
+
+def test_override(tree, tmp_path):
+    with pytest.raises(UserError, match="holds no images"):
+        make(tree, tmp_path / "out", source_kind="webdataset")
