@@ -1,0 +1,88 @@
+"""Every benchmark at its smallest size, as a person starts it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.verdict import name_bottleneck
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def results_of(name, *options, cwd):
+    """Run a benchmark; its JSON lines, which stdout and the file must both hold."""
+    output = cwd / "result.json"
+    command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", *map(str, options), "--json", output]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == output.read_text()
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    for result in results:
+        assert result["benchmark"] == name
+        assert {"cpu", "cores", "python", "versions", "git"} <= result["environment"].keys()
+    return results
+
+
+@pytest.mark.parametrize("dataset", ["original_dataset", "planes_dataset"])
+def test_feed_rate_measures_both_feeds_from_one_dataset(dataset, request, tmp_path):
+    data = request.getfixturevalue(dataset)
+    small = ("--batch-size", 16, "--image-size", 64, "--seconds", 0.2, "--repeats", 1)
+    planes, reference = results_of("feed_rate", "--data", data, "--feeds", "planes", "reference", *small, cwd=tmp_path)
+    assert (planes["feed"], reference["feed"]) == ("planes", "reference")
+    assert planes["images_per_core_s"] > 0
+    assert reference["images_per_core_s"] > 0
+    assert planes["times_reference"] == pytest.approx(planes["images_per_core_s"] / reference["images_per_core_s"])
+    given = {"original_dataset": reference, "planes_dataset": planes}[dataset]
+    assert given["images"] == "as given"
+    assert {planes["images"], reference["images"]} - {"as given"}
+
+
+def test_convert_rate_measures_conversion_and_verification(tree, tmp_path):
+    results = results_of("convert_rate", "--source", tree / "train", "--repeats", 1, cwd=tmp_path)
+    assert [result["encoding"] for result in results] == ["yuv420", "original"]
+    for result in results:
+        assert result["rows"] == 70
+        assert result["images_per_core_s"] > 0
+        assert result["verify_mb_per_core_s"] > 0
+
+
+def test_step_time_names_the_bottleneck(planes_dataset, tmp_path):
+    (result,) = results_of(
+        "step_time", "--data", planes_dataset, "--batch-size", 8, "--image-size", 32, "--steps", 2,
+        "--device-target", "CPU", cwd=tmp_path,
+    )  # fmt: skip
+    assert result["device"] == "CPU"
+    assert list(result["stage_ms"]) == ["read", "crop", "batch"]
+    assert result["step_ms"]["p50"] >= result["wait_ms"]["p50"]
+    assert result["verdict"]
+    for feed in result["feeds"].values():
+        assert feed["cores_for_8_cards_at_104_ms"] == pytest.approx(8 * 128 / 0.104 / feed["images_per_core_s"])
+
+
+STAGES = {"read": 1.0, "crop": 2.0, "batch": 0.5}
+
+
+def test_the_verdict_is_compute_when_the_network_does_not_wait():
+    verdict = name_bottleneck(STAGES, compute_ms=100, feed_ms=3.5, step_ms=101, wait_ms=0.3)
+    assert verdict.bottleneck == "compute"
+    assert "network is the bottleneck" in verdict.sentence
+
+
+@pytest.mark.parametrize("slowed", list(STAGES))
+def test_the_verdict_names_the_stage_that_was_slowed(slowed):
+    stages = {**STAGES, slowed: STAGES[slowed] + 30}
+    verdict = name_bottleneck(stages, compute_ms=10, feed_ms=sum(stages.values()), step_ms=34, wait_ms=24)
+    assert verdict.bottleneck == slowed
+    assert f"at its stage {slowed}" in verdict.sentence
+
+
+def test_a_feed_without_a_dataset_is_told(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "feed_rate.py", "--data", tmp_path / "nothing"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "nothing" in done.stderr
+    assert "does not exist" in done.stderr
+    assert "Traceback" not in done.stderr

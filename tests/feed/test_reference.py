@@ -1,0 +1,52 @@
+"""The reference feed: MindSpore's operators in our order."""
+
+import numpy as np
+
+from tinydarknet.colour import IMAGENET
+from tinydarknet.feed import open_eval_feed, open_train_feed
+from tinydarknet.feed.augment import Augmentation
+from tinydarknet.feed.order import epoch_order
+from tinydarknet.feed.records import Records
+
+
+def test_training_batches_have_the_contracts_shape_and_our_order(original_dataset):
+    feed = open_train_feed(
+        original_dataset,
+        batch_size=8,
+        image_size=64,
+        seed=3,
+        rank=1,
+        world_size=2,
+        first_step=1,
+        last_step=4,
+        augmentation=Augmentation(),
+        normalization=IMAGENET,
+        threads=2,
+    )
+    assert feed.columns == ("image", "label", "id")
+    order, labels = epoch_order(70, 3, 0), Records(original_dataset).labels
+    batches = list(feed)
+    assert len(batches) == feed.steps == 3
+    for step, batch in enumerate(batches, start=1):
+        assert batch["image"].shape == (8, 3, 64, 64)
+        assert batch["image"].dtype == np.float32
+        ids = order[step * 16 + 1 : step * 16 + 16 : 2]
+        assert batch["id"].tolist() == ids.tolist()
+        assert batch["label"].tolist() == labels[ids].tolist()
+
+
+def test_evaluation_counts_every_image_once_and_agrees_with_the_planes(original_dataset, planes_dataset):
+    """What the network sees through either feed differs by little more than the stored chroma's resolution."""
+    options = {"batch_size": 32, "image_size": 224, "rank": 0, "world_size": 1, "normalization": IMAGENET}
+    planes = [{k: v.copy() for k, v in b.items()} for b in open_eval_feed(planes_dataset, **options)]
+    reference = list(open_eval_feed(original_dataset, **options))
+    ids = np.concatenate([batch["id"] for batch in reference])
+    assert sorted(ids[ids >= 0]) == list(range(70))
+    assert np.concatenate([batch["label"] for batch in reference]).tolist().count(-1) == 96 - 70
+
+    batch, expected = planes[0], reference[0]["image"]
+    chroma = batch["uv"].repeat(2, axis=2).repeat(2, axis=3)
+    ycc = np.concatenate([batch["y"], chroma], axis=1).astype(np.float32)
+    actual = np.einsum("bij,bjhw->bihw", batch["colour"][:, :, :3], ycc) + batch["colour"][:, :, 3][:, :, None, None]
+    grey_levels = np.abs(actual - expected) * np.array(IMAGENET.std).reshape(1, 3, 1, 1)
+    assert np.median(grey_levels.mean(axis=(1, 2, 3))) < 6

@@ -1,0 +1,132 @@
+"""The rules of the house: which room may import which, what an import may do, how every command answers."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("convert", "tinydarknet", "benchmarks")
+MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+SHARED_WITH_TRAINING = {"errors", "cli", "files", "manifest", "classes", "images", "jpeg"}
+"""What tinydarknet may know of convert: the contract, the errors, and how a picture is decoded."""
+
+COMMANDS = {
+    "-m convert sample": ["folder"],
+    "-m convert run": ["source", "output"],
+    "-m convert verify": ["dataset"],
+    "-m convert inspect": ["dataset"],
+    "-m tinydarknet.darknet_weights": ["tiny.weights", "tiny.ckpt"],
+    "-m tinydarknet.train": ["--data-path", "dataset"],
+    "-m tinydarknet.evaluate": ["--val-data-path", "dataset", "--checkpoint-path", "tiny.ckpt"],
+    "-m tinydarknet.export": ["--checkpoint-path", "tiny.ckpt", "--file-format", "onnx"],
+    "-m tinydarknet.predict": ["picture.JPEG", "--checkpoint-path", "tiny.ckpt"],
+    "benchmarks/feed_rate.py": ["--data", "dataset"],
+    "benchmarks/convert_rate.py": ["--source", "source"],
+    "benchmarks/step_time.py": [],
+}
+"""Every command, with the arguments that it cannot do without."""
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of the modules that a file imports from this project, late imports included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in (*ROOMS, "scripts", "tests")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    room = path.relative_to(ROOT).parts[0]
+    allowed = {"convert": {"convert"}, "tinydarknet": {"convert", "tinydarknet"}, "benchmarks": set(ROOMS)}[room]
+    for name in imports(path):
+        parts = name.split(".")
+        assert parts[0] in allowed, f"{path.name} imports {name}"
+        if room == "tinydarknet" and parts[0] == "convert":
+            assert parts[1] in SHARED_WITH_TRAINING, f"{path.name} imports {name}"
+
+
+def test_no_module_imports_itself_in_a_circle():
+    graph = {}
+    for path in MODULES:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        graph[name] = imports(path)
+    names = set(graph)
+    edges = {
+        name: {longest for target in targets for longest in [_module(target, names)] if longest and longest != name}
+        for name, targets in graph.items()
+    }
+    done: set[str] = set()
+    for start in sorted(edges):
+        _visit(start, edges, [], done)
+
+
+def _module(target: str, names: set[str]) -> str | None:
+    while target and target not in names:
+        target = target.rpartition(".")[0]
+    return target or None
+
+
+def _visit(name, edges, path, done):
+    assert name not in path, " -> ".join([*path, name])
+    if name not in done:
+        for target in sorted(edges[name]):
+            _visit(target, edges, [*path, name], done)
+        done.add(name)
+
+
+def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_importing_anything_touches_nothing(tmp_path):
+    """Every module at once, with arguments that no parser would take, in an empty folder."""
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in MODULES
+        if path.name != "__main__.py"
+    ]
+    program = (
+        "import os, sys, cv2, mindspore\n"  # which do change it
+        f"sys.path.insert(0, {str(ROOT)!r}); before = dict(os.environ); sys.argv = ['x', '--nonsense']\n"
+        + "".join(f"import {name}\n" for name in names)
+        + "assert dict(os.environ) == before, 'the environment has changed'\n"
+    )
+    result = python("-c", program, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["-m convert", *COMMANDS])
+def test_help_answers_without_loading_the_heavy_libraries(command):
+    result = python("-X", "importtime", *command.split(), "--help")
+    assert result.returncode == 0, result.stderr
+    assert "usage:" in result.stdout
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
+    assert "tyro" in loaded  # or this test would look at nothing
+    assert not loaded & {"mindspore", "cv2", "pyarrow.dataset", "onnxruntime"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_option_is_refused_by_name(command):
+    result = python(*command.split(), *COMMANDS[command], "--no-such-option", "7")
+    assert result.returncode == 2
+    assert "no-such-option" in result.stderr or "no_such_option" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_make_help_names_every_target():
+    result = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    phony = next(
+        line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY:")
+    ).split()[1:]
+    assert result.returncode == 0
+    assert {line.split()[0] for line in result.stdout.splitlines()} == set(phony)
+    assert all(len(line.split()) > 2 for line in result.stdout.splitlines())
