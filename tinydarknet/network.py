@@ -8,7 +8,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from tinydarknet.activation import LeakyReLU
-from tinydarknet.architecture import HEAD_NAME, VARIANTS, LayerShape, VariantName, layer_shapes
+from tinydarknet.architecture import HEAD_NAME, VARIANTS, LayerShape, Variant, VariantName, layer_shapes
+from tinydarknet.pooling import MaxPool2x2
 
 
 class ConvBlock(nn.Cell):
@@ -18,7 +19,7 @@ class ConvBlock(nn.Cell):
     both are monotone, so the result is the same bit by bit, and the ReLU meets a quarter of the values.
     """
 
-    def __init__(self, shape: LayerShape, slope: float, bn_epsilon: float, weight: np.ndarray) -> None:
+    def __init__(self, shape: LayerShape, traits: Variant, weight: np.ndarray, keep_argmax: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
             shape.in_channels,
@@ -32,10 +33,10 @@ class ConvBlock(nn.Cell):
         self.normalized = shape.normalized
         self.pooled = shape.pool
         if shape.normalized:
-            self.bn = nn.BatchNorm2d(shape.out_channels, eps=bn_epsilon)
-            self.activation = LeakyReLU(slope)
+            self.bn = nn.BatchNorm2d(shape.out_channels, eps=traits.bn_epsilon)
+            self.activation = LeakyReLU(traits.slope)
         if shape.pool:
-            self.pool = nn.MaxPool2d(kernel_size=2, stride=2, pad_mode="same")
+            self.pool = MaxPool2x2(keep_argmax)
 
     def construct(self, x: Tensor) -> Tensor:
         """Apply the layer."""
@@ -65,13 +66,16 @@ class TinyDarkNet(nn.SequentialCell):
     and a function of `seed` alone: equal on every rank, device and MindSpore version.
     """
 
-    def __init__(self, num_classes: int, variant: VariantName = "darknet", seed: int = 0) -> None:
+    def __init__(
+        self, num_classes: int, variant: VariantName = "darknet", seed: int = 0, keep_argmax: bool = False
+    ) -> None:
+        """Build it; `keep_argmax` makes training on the CPU faster, see `pooling.MaxPool2x2`."""
         shapes = layer_shapes(num_classes, variant)
         traits = VARIANTS[variant]
         rng = np.random.default_rng(seed)
         cells: OrderedDict[str, nn.Cell] = OrderedDict()
         for shape in shapes:
-            cells[shape.name] = ConvBlock(shape, traits.slope, traits.bn_epsilon, initial_weight(shape, rng))
+            cells[shape.name] = ConvBlock(shape, traits, initial_weight(shape, rng), keep_argmax)
         cells["mean"] = SpatialMean()
         if not traits.normalized_head:
             # the head is linear, so the mean of its outputs is its output for the mean, at 1/196 of the work

@@ -101,6 +101,10 @@ def _build(config: TrainConfig, device: Device, manifest: Manifest) -> Run:
         raise UserError(
             f"num_classes is {config.num_classes}, the dataset {config.data_path} has {len(classes)}: leave num_classes out"
         )
+    if config.val_data_path is not None and load_manifest(config.val_data_path).classes != classes:
+        raise UserError(
+            f"{config.val_data_path} and {config.data_path} have different classes: convert both with the same --classes"
+        )
     batch_size = config.batch_size * config.gradient_accumulation
     per_epoch = steps_per_epoch(manifest.rows, batch_size, device.world_size)
     if per_epoch == 0:
@@ -112,7 +116,7 @@ def _build(config: TrainConfig, device: Device, manifest: Manifest) -> Run:
     scale = global_batch / config.lr_base_batch if config.lr_base_batch else 1.0
     schedule = dataclasses.replace(config, lr_init=config.lr_init * scale, eta_min=config.eta_min * scale)
     rates = learning_rates(schedule, per_epoch)
-    network = TinyDarkNet(len(classes), config.variant, config.seed)
+    network = TinyDarkNet(len(classes), config.variant, config.seed, keep_argmax=device.target == "CPU")
     if config.pre_trained and config.checkpoint_path is not None:
         initial_weights(config.checkpoint_path, network, config, manifest)
     averaged = TinyDarkNet(len(classes), config.variant) if config.ema_decay else None

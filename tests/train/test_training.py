@@ -1,0 +1,186 @@
+"""Whole runs on 27 small images: logs, resuming, stopping, refusals."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, SIZE, tiny_config
+
+from convert.errors import UserError
+from tinydarknet import checkpoint
+from tinydarknet.device import EXIT_TERMINATED
+from tinydarknet.run_folder import RunFolder
+from tinydarknet.training import train
+
+
+def events(run_dir: Path, kind: str) -> list[dict]:
+    lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == kind]
+
+
+def steps(run_dir: Path) -> dict[int, tuple[float, int]]:
+    """Loss and ids of every step; the last word counts where a step was done twice."""
+    return {line["step"]: (line["loss"], line["ids_crc32"]) for line in events(run_dir, "step")}
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    loaded = checkpoint.load(path)
+    return {**loaded.weights, **loaded.state}
+
+
+def assert_same_run(ours: Path, theirs: Path) -> None:
+    assert steps(ours).keys() == steps(theirs).keys()
+    for step, (loss, ids) in steps(theirs).items():
+        assert steps(ours)[step][1] == ids, f"other images at step {step}"
+        assert steps(ours)[step][0] == pytest.approx(loss, abs=1e-6), f"another loss at step {step}"
+    last = "checkpoints/step-000000009.ckpt"
+    expected = weights(theirs / last)
+    for name, array in weights(ours / last).items():
+        np.testing.assert_allclose(array, expected[name], atol=1e-6, err_msg=name)
+
+
+def test_a_run_leaves_what_it_promises(finished_run, planes_data):
+    folder = RunFolder(finished_run)
+    assert [path.name for path in folder.newest_first()] == [f"step-00000000{step}.ckpt" for step in (9, 6, 3)]
+    assert folder.best.is_file()
+    assert sorted(steps(finished_run)) == list(range(1, 10))
+    assert [line["step"] for line in events(finished_run, "evaluation")] == [3, 6, 9]
+    assert {line["total"] for line in events(finished_run, "evaluation")} == {27}
+    config = json.loads((finished_run / "config.json").read_text())
+    assert config["data_path"] == str(planes_data)
+    assert config["augmentation"]["flip"] == 0.5
+    environment = json.loads((finished_run / "environment.json").read_text())
+    assert {"versions", "git_revision", "dataset_digest"} <= environment.keys()
+    described = checkpoint.load(folder.best).description
+    assert described.model.image_size == SIZE
+    assert described.run is not None
+    best = max(events(finished_run, "evaluation"), key=lambda line: line["top1"])
+    assert described.run.best_top1 == pytest.approx(best["top1"] / 27)
+    rates = [line["learning_rate"] for line in events(finished_run, "step")]
+    np.testing.assert_allclose(rates, 0.02 * np.array([1 / 3, 2 / 3, 1, 1, 1, 1, 0.3, 0.3, 0.3]), rtol=1e-6)
+
+
+def test_resumed_equals_uninterrupted(finished_run, planes_data, tmp_path):
+    """As if killed between two checkpoints: later files and log lines are there only in part."""
+    copy, stopped_after = tmp_path / "copy", 3
+    shutil.copytree(finished_run, copy)
+    for step in (6, 9):
+        RunFolder(copy).checkpoint(step).unlink()
+    log = copy / "log.jsonl"
+    kept = [line for line in log.read_text().splitlines() if json.loads(line).get("step", 0) <= stopped_after + 1]
+    log.write_text("\n".join(kept) + "\n")
+    assert train(tiny_config(planes_data, copy, val_data_path=planes_data, resume=True)) == 0
+    assert_same_run(copy, finished_run)
+
+
+def test_a_damaged_newest_checkpoint_is_skipped(finished_run, planes_data, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished_run, copy)
+    newest = RunFolder(copy).newest_first()[0]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert train(tiny_config(planes_data, copy, val_data_path=planes_data, resume=True)) == 0
+    assert "warning: skipped a checkpoint" in capsys.readouterr().out
+    assert_same_run(copy, finished_run)
+
+
+def test_everything_on_resumes_exactly(planes_data, tmp_path):
+    """Parts, moving average, dynamic loss scale, nesterov: all of their state is in the checkpoint."""
+    options = {"gradient_accumulation": 2, "batch_size": 4, "ema_decay": 0.9, "is_dynamic_loss_scale": True}
+    options |= {"nesterov": True, "checkpoint_every_steps": 2, "keep_checkpoint_max": 3}
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert train(tiny_config(planes_data, whole, **options)) == 0
+    newest = RunFolder(whole).newest_first()
+    assert [path.name for path in newest] == [f"step-00000000{step}.ckpt" for step in (9, 8, 6)]
+    assert {"average.conv1.conv.weight", "loss_scale.value", "global_step"} <= checkpoint.load(newest[0]).state.keys()
+    shutil.copytree(whole, cut)
+    for step in (8, 9):
+        RunFolder(cut).checkpoint(step).unlink()
+    assert train(tiny_config(planes_data, cut, resume=True, **options)) == 0
+    assert_same_run(cut, whole)
+
+
+def test_sigterm_saves_and_says_so(planes_data, finished_run, tmp_path):
+    run_dir = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "tinydarknet.train", "--data-path", planes_data, "--run-dir", run_dir, "--device-target", "CPU",
+        "--batch-size", 8, "--image-height", SIZE, "--image-width", SIZE, "--epoch-size", 100_000, "--seed", 5,
+        "--lr-init", 0.02, "--warmup-epochs", 1, "--lr-epochs", 2, "--checkpoint-every-steps", 1_000_000,
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        list(map(str, command)),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step 4 of"):
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.stdout.read()
+    assert process.wait(timeout=60) == EXIT_TERMINATED
+    assert "stopped by SIGTERM" in rest
+    saved = RunFolder(run_dir).newest_first()
+    assert len(saved) == 1
+    state = checkpoint.load(saved[0]).description.run
+    assert state is not None
+    assert state.step == max(steps(run_dir)) >= 4
+    # the same seed, data and rates: its steps are those of the finished run
+    for step in range(1, 5):
+        assert steps(run_dir)[step] == pytest.approx(steps(finished_run)[step], abs=1e-6)
+
+
+def test_the_references_lines(planes_data, tmp_path, capsys):
+    assert train(tiny_config(planes_data, tmp_path / "run", val_data_path=planes_data, epoch_size=1)) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^epoch: 1 step: 3, loss is \d+\.\d{7}$", out, re.MULTILINE)
+    assert re.search(r"^Epoch time: \d+\.\d{3}, per step time: \d+\.\d{3}$", out, re.MULTILINE)
+    assert re.search(r"^accuracy:  \{'top_1_accuracy': [\d.]+, 'top_5_accuracy': 1.0\}$", out, re.MULTILINE)
+
+
+def test_pretrained_weights_are_the_start(finished_run, planes_data, tmp_path):
+    source = RunFolder(finished_run).checkpoint(9)
+    config = tiny_config(
+        planes_data, tmp_path / "run", pre_trained=True, checkpoint_path=source, epoch_size=1, lr_init=1e-9
+    )
+    assert train(config) == 0
+    start, end = checkpoint.load(source).weights, checkpoint.load(RunFolder(tmp_path / "run").checkpoint(3)).weights
+    np.testing.assert_allclose(end["conv4.conv.weight"], start["conv4.conv.weight"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"batch_size": 28}, "one step takes 28 images, the dataset .* has 27: use a smaller batch_size"),
+        ({"num_classes": 5}, "num_classes is 5, the dataset .* has 3"),
+        ({"resume": True}, "holds no run to go on with"),
+        ({"data_path": Path("nowhere")}, "no dataset at nowhere"),
+        ({"val_data_path": Path("nowhere")}, "no dataset at nowhere"),
+        ({"pre_trained": True, "checkpoint_path": Path("no.ckpt")}, "no checkpoint at no.ckpt"),
+    ],
+)
+def test_refusals(planes_data, tmp_path, changes, sentence):
+    run_dir = tmp_path / "run"
+    with pytest.raises(UserError, match=sentence):
+        train(tiny_config(planes_data, run_dir, **changes))
+    assert not run_dir.exists()
+
+
+def test_a_run_folder_serves_one_run(finished_run, planes_data):
+    with pytest.raises(UserError, match="already holds a run"):
+        train(tiny_config(planes_data, finished_run))
+    with pytest.raises(UserError, match="its seed is 5, now it would be 6"):
+        train(tiny_config(planes_data, finished_run, resume=True, seed=6))
+
+
+def test_diverging_is_told(planes_data, tmp_path):
+    with pytest.raises(UserError, match=r"the loss is .* at step .*: lower lr_init"):
+        train(tiny_config(planes_data, tmp_path / "run", lr_init=1e30, warmup_epochs=0))
