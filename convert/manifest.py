@@ -31,6 +31,8 @@ MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.parquet"
 STAGING_NAME = ".staging"
 """Folder of an unfinished conversion, see convert.staging."""
+QUARANTINE_NAME = "quarantine"
+"""Folder for source files that could not be converted, if the user wanted them kept."""
 WORK_PREFIX = "work-"
 """Of the folders in it where shards are being made."""
 

@@ -17,6 +17,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_UNKNOWN_END = 255
+"""Exit status that multiprocessing reports when the fork server could not tell it the true one."""
+START_METHOD = "forkserver"
 _PRELOADED = ["numpy", "cv2", "pyarrow.parquet", "PIL.Image", "mindspore.mindrecord", "convert.work"]
 
 
@@ -32,7 +35,7 @@ def process_pool(workers: int) -> Iterator[Executor]:
     They are forked from a server that has imported MindSpore once (3 s), never from this process, whose
     threads a fork would not survive.
     """
-    context = multiprocessing.get_context("forkserver")
+    context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload(_PRELOADED)
     executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
     try:
@@ -106,6 +109,8 @@ class DeathWatch:
 
 
 def _manner(code: int) -> str:
+    if code == _UNKNOWN_END:
+        return "was killed"
     if code >= 0:
         return f"ended with status {code}"
     try:

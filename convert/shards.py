@@ -37,6 +37,7 @@ _SCHEMA = {
     "height": {"type": "int32"},
     "width": {"type": "int32"},
 }
+STORED_FIELDS = tuple(_SCHEMA)
 _INDEXED = ["label", "id", "height", "width"]
 _LENGTH_BYTES = 8
 

@@ -20,6 +20,7 @@ from convert.files import sha256_file
 from convert.manifest import (
     INDEX_NAME,
     MANIFEST_NAME,
+    QUARANTINE_NAME,
     STAGING_NAME,
     Manifest,
     load_manifest,
@@ -64,7 +65,7 @@ def verify(options: VerifyOptions) -> int:
 
 
 def _file_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
-    expected = {MANIFEST_NAME, INDEX_NAME}
+    expected = {MANIFEST_NAME, INDEX_NAME, *([QUARANTINE_NAME] if manifest.skipped else [])}
     for shard in manifest.shards:
         for name, size in ((shard.name, shard.data_bytes), (shard.name + DB_SUFFIX, shard.db_bytes)):
             expected.add(name)

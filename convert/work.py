@@ -16,16 +16,28 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convert import images
 from convert.errors import BadImageError, UserError
-from convert.files import FILE_MODE, publish, published, sha256_file, sync_path
-from convert.manifest import INDEX_SCHEMA, STAGING_NAME, WORK_PREFIX, Encoding, Layout, ShardEntry, SkippedItem
-from convert.shards import DB_SUFFIX, PAYLOAD_BYTES_MAX, ShardWriter, read_db
+from convert.files import publish, published, sha256_file, write_bytes
+from convert.manifest import (
+    INDEX_SCHEMA,
+    QUARANTINE_NAME,
+    STAGING_NAME,
+    WORK_PREFIX,
+    Encoding,
+    Layout,
+    ShardEntry,
+    SkippedItem,
+)
+from convert.shards import DB_SUFFIX, PAYLOAD_BYTES_MAX, STORED_FIELDS, ShardWriter, read_db
 from convert.sources.base import Reader
+
+OnBad = Literal["fail", "skip", "quarantine"]
 
 PROGRESS_NAME = "progress.json"
 _BATCH_ROWS = 32
@@ -45,6 +57,9 @@ class ShardTask:
     encoding: Encoding
     layout: Layout
     check: images.Check
+    on_bad: OnBad
+    bad_max: int
+    """More bad images than this in one shard end the run at once."""
     output: Path
 
 
@@ -62,56 +77,68 @@ def record_path(output: Path, index: int) -> Path:
     return output / STAGING_NAME / f"shard-{index:05d}.parquet"
 
 
-def convert_shard(task: ShardTask) -> None:
-    """Make one shard and publish it with its record.
+def convert_shard(task: ShardTask) -> int:
+    """Make one shard and publish it with its record; returns the number of images left out.
 
     Raises:
         UserError: an image cannot be read or decoded, or the disk is full; the message names it.
     """
     folder = task.output / STAGING_NAME / f"{WORK_PREFIX}{task.index:05d}-{socket.gethostname()}-{os.getpid()}"
-    folder.mkdir()
     try:
+        folder.mkdir()
         record = _write(task, folder)
         _publish(task, folder, record)
     except OSError as error:
         raise UserError(
-            f"shard {task.name} in {task.output}: {error}; put it right and run the same command again"
+            f"shard {task.name} in {task.output} cannot be written ({error}): put it right and run the same command again"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return len(record.skipped)
 
 
 def _write(task: ShardTask, folder: Path) -> ShardRecord:
     path = folder / task.name
     progress = _Progress(folder, task.index)
     rows: list[dict] = []
-    writer = ShardWriter(path, task.layout)
-    for batch in _batches(task):
-        writer.write([{name: row[name] for name in ("id", "label", "height", "width", "image")} for row in batch])
-        for row in batch:
-            del row["image"]
-        rows += batch
-        progress.report(len(rows))
-    writer.commit()
+    skipped: list[SkippedItem] = []
+    try:
+        writer = ShardWriter(path, task.layout)
+        for number, batch in enumerate(_batches(task, skipped), 1):
+            writer.write([{name: row[name] for name in STORED_FIELDS} for row in batch])
+            for row in batch:
+                del row["image"]
+            rows += batch
+            progress.report(number * _BATCH_ROWS)
+        if not rows:
+            raise UserError(
+                f"none of the {task.items.num_rows} images of shard {task.name} can be converted: {skipped[0]}"
+            )
+        writer.commit()
+    except RuntimeError as error:  # MindSpore's for a full disk and the like
+        raise UserError(
+            f"MindSpore cannot write shard {task.name} in {task.output}; is the disk full? "
+            f"Put it right and run the same command again ({' '.join(str(error).split())[:300]})"
+        ) from error
     database = path.with_name(task.name + DB_SUFFIX)
     table = read_db(database)
     index_rows = pa.Table.from_pylist(rows, pa.schema([field for field in INDEX_SCHEMA if field.name != "offset"]))
     index_rows = index_rows.append_column("offset", pa.array(table.offsets(task.layout))).select(INDEX_SCHEMA.names)
-    for file in (path, database):
-        file.chmod(FILE_MODE)
-        sync_path(file)
-    entry = ShardEntry(
-        task.name, len(rows), path.stat().st_size, sha256_file(path), database.stat().st_size, sha256_file(database)
-    )
-    return ShardRecord(entry, index_rows, ())
+    data_bytes, db_bytes = path.stat().st_size, database.stat().st_size
+    entry = ShardEntry(task.name, len(rows), data_bytes, sha256_file(path), db_bytes, sha256_file(database))
+    return ShardRecord(entry, index_rows, tuple(skipped))
 
 
-def _batches(task: ShardTask) -> Iterator[list[dict]]:
-    """Rows of INDEX_SCHEMA without `offset` and with `image`, in plan order."""
+def _batches(task: ShardTask, skipped: list[SkippedItem]) -> Iterator[list[dict]]:
+    """Rows of INDEX_SCHEMA without `offset` and with `image`, in plan order; bad images go to `skipped`."""
     batch: list[dict] = []
     for position, item in enumerate(task.items.to_pylist()):
         data = task.reader.read(item["file"], item["offset"], item["length"])
-        batch.append(_row(task, position, item, data))
+        try:
+            batch.append(_row(task, position, item, data))
+        except BadImageError as error:
+            skipped.append(SkippedItem(item["key"], str(error)))
+            _leave_out(task, item, data, error, len(skipped))
         if len(batch) == _BATCH_ROWS:
             yield batch
             batch = []
@@ -119,15 +146,25 @@ def _batches(task: ShardTask) -> Iterator[list[dict]]:
         yield batch
 
 
-def _row(task: ShardTask, position: int, item: dict, data: bytes) -> dict:
-    try:
-        payload = images.encode(data, task.encoding, task.check)
-        if len(payload.data) > PAYLOAD_BYTES_MAX:
-            raise BadImageError(f"{len(payload.data):,} bytes when encoded, more than a MindRecord page holds")
-    except BadImageError as error:
+def _leave_out(task: ShardTask, item: dict, data: bytes, error: BadImageError, count: int) -> None:
+    if task.on_bad == "fail":
         raise UserError(
-            f"{item['key']} ({item['file']}) cannot be converted: {error}; remove or replace the file"
+            f"{item['key']} (in {item['file']}) cannot be converted: {error}; replace the file, "
+            "or say --on-bad skip or --on-bad quarantine"
         ) from error
+    if count > task.bad_max:
+        raise UserError(
+            f"more than --max-bad {task.bad_max} images cannot be converted, the last is {item['key']}: {error}; "
+            "is the source damaged?"
+        ) from error
+    if task.on_bad == "quarantine":
+        write_bytes(task.output / QUARANTINE_NAME / item["key"].replace("/", "__"), data)
+
+
+def _row(task: ShardTask, position: int, item: dict, data: bytes) -> dict:
+    payload = images.encode(data, task.encoding, task.check)
+    if len(payload.data) > PAYLOAD_BYTES_MAX:
+        raise BadImageError(f"{len(payload.data):,} bytes when encoded, more than a MindRecord page holds")
     return {
         "id": task.first_id + position,
         "key": item["key"],

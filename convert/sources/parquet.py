@@ -95,11 +95,12 @@ class ParquetReader:
                 sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
                 self._starts = np.concatenate([[0], np.cumsum(sizes)])
             group = int(np.searchsorted(self._starts, offset, side="right")) - 1
-            if group != self._group or self._images is None:
-                self._images, self._group = None, group
+            images = self._images
+            if images is None or group != self._group:
                 column = self._file.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
-                self._images = pa.chunked_array(column.field("bytes")).combine_chunks()
-            data = self._images[offset - int(self._starts[group])].as_py()
+                self._images = images = pa.chunked_array(column.field("bytes")).combine_chunks()
+                self._group = group
+            data = images[offset - int(self._starts[group])].as_py()
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"cannot read row {offset} of {path} ({error}): get it anew") from error
         return data or b""

@@ -54,7 +54,6 @@ def _members(stream: BinaryIO, title: str, start: int, end: int) -> Iterator[Mem
     try:
         archive = tarfile.TarFile(fileobj=stream, mode="r")
         while (member := archive.next()) is not None and member.offset < end:
-            archive.members.clear()  # or a million of them pile up
             _refuse_hostile(member, title, end)
             position = archive.offset
             if member.isreg():

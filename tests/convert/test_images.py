@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
+import convert_odd as odd
 import cv2
 import numpy as np
-import odd
 import pytest
 from PIL import Image, ImageOps
 
@@ -101,7 +101,7 @@ def test_scanning_refuses_what_kills_mindspore():
     ],
 )
 def test_stored_sizes_are_even_and_never_enlarged(source, short_side, stored):
-    assert planes.stored_size(*source, short_side) == stored
+    assert planes.stored_size(source[0], source[1], short_side) == stored
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (3, 2), (20, 20_000)])

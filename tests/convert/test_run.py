@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
-from making import make
+from convert_making import make, same_files
 from PIL import Image
 
 from convert import images, planes
@@ -27,12 +27,6 @@ def rows_of(dataset):
             stream.seek(row["offset"])
             row["payload"] = stream.read(row["length"])
     return rows
-
-
-def same_files(one, other):
-    names = sorted(path.name for path in one.iterdir())
-    assert names == sorted(path.name for path in other.iterdir())
-    return not any(filecmp.cmpfiles(one, other, names, shallow=False)[1:])
 
 
 def test_all_images_are_there_with_their_labels(tree, planes_dataset):
@@ -70,7 +64,7 @@ def test_mind_dataset_reads_the_same(planes_dataset):
 
     rows = {row["id"]: row for row in rows_of(planes_dataset)}
     files = [str(planes_dataset / shard.name) for shard in load_manifest(planes_dataset).shards]
-    read = ds.MindDataset(files, shuffle=False, num_parallel_workers=1).create_dict_iterator(
+    read: Any = ds.MindDataset(files, shuffle=False, num_parallel_workers=1).create_dict_iterator(
         num_epochs=1, output_numpy=True
     )
     seen = []

@@ -6,10 +6,10 @@ import io
 import tarfile
 from pathlib import Path
 
+import convert_packed as packed
 import numpy as np
-import packed
 import pytest
-from making import make
+from convert_making import make
 from scipy.io import savemat
 
 from convert.classes import load_imagenet1k

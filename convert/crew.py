@@ -1,0 +1,90 @@
+"""The tasks of a conversion, handed to processes: progress, deaths, and stopping on a signal."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from convert import pool, work
+from convert.errors import UserError
+from convert.options import RunOptions
+
+_POLL_SECONDS = 0.5
+
+
+class StoppedError(Exception):
+    """SIGINT or SIGTERM ended a conversion; the finished shards are kept."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, rows_done: int, bad: int) -> float:
+    """Have the tasks done; returns the CPU seconds that they took."""
+    if not tasks:
+        return 0.0
+    cpu_s = 0.0
+    with (
+        pool.process_pool(min(options.workers, len(tasks))) as executor,
+        tqdm(total=rows, initial=rows_done, unit="images", smoothing=0.05, mininterval=1.0, disable=None) as bar,
+    ):
+        watch = pool.DeathWatch()
+        pending = {executor.submit(pool.timed, work.convert_shard, task): task for task in tasks}
+        watch.look()
+        while pending:
+            finished, _ = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
+            watch.look()
+            for future in finished:
+                task = pending.pop(future)
+                try:
+                    done = future.result()
+                except BrokenExecutor as error:
+                    raise UserError(_blame(watch.culprits(), tasks)) from error
+                cpu_s += done.cpu_s
+                rows_done += task.items.num_rows
+                bad += done.result
+            if bad > options.max_bad:
+                raise UserError(
+                    f"{bad} images cannot be converted, more than --max-bad {options.max_bad}: is the source damaged? "
+                    "Otherwise run again with a larger --max-bad"
+                )
+            bar.n = rows_done + sum(state["images"] for state in work.states(tasks[0].output))
+            bar.refresh()
+    return cpu_s
+
+
+def _blame(culprits: dict[int, str], tasks: list[work.ShardTask]) -> str:
+    """One sentence about worker processes that died: which shard, how, what to do."""
+    names = {task.index: task.name for task in tasks}
+    shard_of = {state["pid"]: names.get(state["shard"], "") for state in work.states(tasks[0].output)}
+    deaths = [
+        f"the worker process {pid} that made {shard_of[pid]} {manner}"
+        if pid in shard_of
+        else f"the worker process {pid} {manner}"
+        for pid, manner in culprits.items()
+    ]
+    return (
+        f"{' and '.join(deaths) or 'a worker process died'}; was memory or disk space short? "
+        "All finished shards are kept: run the same command again to go on"
+    )
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into an exception while shards are made."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        raise StoppedError(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,235 @@
+"""A conversion that is killed, stopped, or runs into trouble can always be finished, with the same bytes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from convert_making import make, same_files
+
+from convert import crew, files, work
+from convert.errors import UserError
+from convert.manifest import STAGING_NAME, load_manifest
+from convert.run import RunOptions, convert_split, run
+from convert.verify import VerifyOptions, verify
+
+KILLING = Path(__file__).with_name("convert_killing.py")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def kill_often(tree, tmp_path, kills, seed):
+    output = tmp_path / "out"
+    few = next(path for path in (tree / "train").iterdir())
+    shutil.copytree(few, tmp_path / "few" / "train" / few.name)
+    command = [sys.executable, str(KILLING), str(tmp_path / "few" / "train"), str(output), str(kills), str(seed)]
+    finished = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert same_files(output, make(tmp_path / "few", tmp_path / "undisturbed", shard_rows=4))
+    return int(finished.stdout.split()[-1])
+
+
+def test_killed_at_random_moments(tree, tmp_path):
+    assert kill_often(tree, tmp_path, 20, 1) >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_very_often(tree, tmp_path, seed):
+    kill_often(tree, tmp_path, 60, seed)
+
+
+def when_a_worker_shows(output: Path, action) -> threading.Thread:
+    """Call `action(pid, shard)` from another thread as soon as some worker has begun a shard."""
+
+    def watch():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if states := work.states(output):
+                action(states[0]["pid"], states[0]["shard"])
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_dead_worker_is_named_and_the_run_can_go_on(tree, tmp_path):
+    output, killed = tmp_path / "out", []
+
+    def kill(pid, shard):
+        killed.append((pid, shard))
+        os.kill(pid, signal.SIGKILL)
+
+    watcher = when_a_worker_shows(output, kill)
+    started = time.monotonic()
+    with pytest.raises(UserError) as caught:
+        make(tree, output, shard_rows=70)
+    assert time.monotonic() - started < 60
+    watcher.join()
+    pid, _ = killed[0]
+    assert f"the worker process {pid} that made train.mindrecord000 was killed" in str(caught.value)
+    assert "run the same command again" in str(caught.value)
+    with pytest.raises(UserError, match="unfinished conversion"):
+        load_manifest(output)
+    make(tree, output, shard_rows=70)
+    assert verify(VerifyOptions(output)) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_cleanly(tree, tmp_path, capsys, number):
+    output = tmp_path / "out"
+    watcher = when_a_worker_shows(output, lambda *_: os.kill(os.getpid(), number))
+    assert run(RunOptions(tree / "train", output, shard_rows=8, workers=2)) == 128 + number
+    watcher.join()
+    assert "of 9 shards are done; run the same command again to go on" in capsys.readouterr().err
+    assert not (output / "manifest.json").exists()
+    assert run(RunOptions(tree / "train", output, shard_rows=8, workers=1)) == 0
+    assert verify(VerifyOptions(output)) == 0
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tree, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    make_shards = crew.make_shards
+
+    def intrude(*arguments):
+        with pytest.raises(UserError, match="another run is converting into"):
+            convert_split(RunOptions(tree / "train", output, shard_rows=8))
+        return make_shards(*arguments)
+
+    monkeypatch.setattr(crew, "make_shards", intrude)
+    make(tree, output, shard_rows=8)
+
+
+def test_what_was_done_is_not_done_again(tree, tmp_path):
+    """A run that went on has converted only the shards without a record."""
+    output = tmp_path / "out"
+    watcher = when_a_worker_shows(output, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    options = RunOptions(tree / "train", output, shard_rows=8, workers=1)
+    assert run(options) == 130
+    watcher.join()
+    done = len(list((output / STAGING_NAME).glob("shard-*.parquet")))
+    outcome = convert_split(options)
+    assert outcome.images == 70 - sum(shard.rows for shard in outcome.manifest.shards[:done])
+
+
+def task_for(tree, output) -> work.ShardTask:
+    """The first shard of a conversion, to be made in this process."""
+    caught = []
+
+    def make_shards(tasks, *_):
+        caught.extend(tasks)
+        raise UserError("enough")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crew, "make_shards", make_shards)
+        with pytest.raises(UserError, match="enough"):
+            make(tree, output)
+    return caught[0]
+
+
+def test_files_are_synced_before_they_get_their_names_and_the_record_comes_last(tree, tmp_path, monkeypatch):
+    """What a power cut may drop is what has not been synced: nothing such may have a final name."""
+    task = task_for(tree, tmp_path / "out")
+    events: list[tuple[str, str]] = []
+    synced: dict[int, tuple[str, int]] = {}
+    real_fsync, real_replace = os.fsync, os.replace
+
+    def fsync(descriptor):
+        path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        synced[os.fstat(descriptor).st_ino] = (path, os.fstat(descriptor).st_size)
+        events.append(("sync", path))
+        real_fsync(descriptor)
+
+    def replace(old, new):
+        status = Path(old).stat()
+        if work.PROGRESS_NAME not in str(new):
+            assert synced.get(status.st_ino, ("", -1))[1] == status.st_size, f"{old} was not synced whole"
+        events.append(("name", str(new)))
+        real_replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    work.convert_shard(task)
+    names = [path for kind, path in events if kind == "name" and work.PROGRESS_NAME not in path]
+    assert names[-1] == str(work.record_path(task.output, 0))
+    for name in names:
+        after = events[events.index(("name", name)) + 1 :]
+        assert ("sync", str(Path(name).parent)) in after[:1]
+
+
+@pytest.mark.parametrize("fails_at", range(3))
+def test_a_full_disk_stops_with_the_shard_named(tree, tmp_path, monkeypatch, fails_at):
+    task = task_for(tree, tmp_path / "out")
+    calls = iter(range(100))
+    real_publish = files.publish
+
+    def publish(temporary, final):
+        if next(calls) == fails_at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_publish(temporary, final)
+
+    monkeypatch.setattr(work, "publish", publish)
+    monkeypatch.setattr(files, "publish", publish)
+    with pytest.raises(UserError, match=r"train\.mindrecord000.*No space left on device"):
+        work.convert_shard(task)
+    assert work.read_record(task.output, 0) is None
+    assert not list((task.output / STAGING_NAME).glob("work-*"))
+    monkeypatch.undo()
+    make(tree, tmp_path / "out")
+    assert verify(VerifyOptions(tmp_path / "out")) == 0
+
+
+def test_mindspore_on_a_full_disk(tree, tmp_path):
+    """A limit on file sizes makes MindSpore's own writes fail."""
+    program = (
+        "import resource, sys, pathlib\n"
+        "from convert import pool\n"
+        "from convert.run import RunOptions, convert_split, run\n"
+        "from convert.cli import Command, _run\n"
+        "import mindspore.mindrecord\n"
+        "pool.START_METHOD = 'fork'\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, 1 << 21))\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "sys.exit(_run(run, RunOptions(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), workers=1)))\n"
+    )
+    command = [sys.executable, "-c", program, str(tree / "train"), str(tmp_path / "out")]
+    finished = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert finished.returncode == 1, finished.stderr
+    assert "train.mindrecord000" in finished.stderr.rsplit("error: ", 1)[1]
+    assert "disk" in finished.stderr.rsplit("error: ", 1)[1]  # MindSpore 2.8 dies of a segmentation fault here
+    make(tree, tmp_path / "out", shard_rows=64, workers=2)
+    assert verify(VerifyOptions(tmp_path / "out")) == 0
+
+
+def test_debris_of_a_dead_run_does_no_harm(tree, tmp_path, planes_dataset):
+    output = tmp_path / "out"
+    task = task_for(tree, output)
+    rubbish = output / STAGING_NAME / "work-00001-elsewhere-99"
+    rubbish.mkdir()
+    (rubbish / "train.mindrecord001").write_bytes(b"half a shard")
+    (rubbish / work.PROGRESS_NAME).write_text(json.dumps({"shard": 1, "pid": 99, "images": 3}))
+    (output / task.name).write_bytes(b"a shard without a record")
+    (output / STAGING_NAME / ".shard-00002.77.tmp.parquet").write_bytes(b"half a record")
+    assert same_files(make(tree, output), planes_dataset)
+
+
+def test_a_record_whose_shard_is_gone_does_not_count(tree, tmp_path, planes_dataset):
+    task = task_for(tree, tmp_path / "out")
+    work.convert_shard(task)
+    assert work.read_record(task.output, 0) is not None
+    (task.output / task.name).write_bytes(b"x")
+    assert work.read_record(task.output, 0) is None
+    assert same_files(make(tree, tmp_path / "out"), planes_dataset)
