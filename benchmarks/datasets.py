@@ -16,7 +16,7 @@ from convert.manifest import EncodingName, load_manifest, read_index_table
 from convert.run import RunOptions, run
 from tinydarknet.feed.records import Records
 
-ENCODING_OF_FEED: dict[str, EncodingName] = {"planes": "yuv420", "reference": "original"}
+ENCODING_OF_FEED: dict[str, EncodingName] = {"planes": "yuv420", "host": "original", "reference": "original"}
 _JPEG_QUALITY = 95
 
 

@@ -11,13 +11,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from benchmarks.harness import cpu_seconds, emit
 from convert.cli import Command, main_single
 from convert.errors import UserError
+from tinydarknet.feed.opening import FeedName
 
 _WARMUP_BATCHES = 2
 
@@ -28,7 +29,7 @@ class FeedRateOptions:
 
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]
     """Datasets with the same images; an encoding that a feed needs and none has is made from the first, for the run."""
-    feeds: tuple[Literal["planes", "reference"], ...] = ("planes", "reference")
+    feeds: tuple[FeedName, ...] = ("planes", "host", "reference")
     """Which feeds to measure."""
     batch_size: int = 128
     """Images per batch."""

@@ -11,8 +11,9 @@ import numpy as np
 
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.planes import PlanesSource
+from tinydarknet.feed.health import HealthPolicy, RowHealth
 from tinydarknet.feed.records import Records
+from tinydarknet.feed.source import PlanesSource
 from tinydarknet.feed.stream import TrainingStream
 
 PAGE_BYTES = 4096
@@ -32,7 +33,7 @@ def time_stages(directory: Path, batch_size: int, image_size: int, batches: int)
 
 
 def _planes_stages(records: Records, stream: TrainingStream, image_size: int) -> StageTimes:
-    source = PlanesSource(records, stream, image_size, IMAGENET, Augmentation())
+    source = PlanesSource(records, stream, image_size, IMAGENET, Augmentation(), RowHealth(records, HealthPolicy()))
     batch = source.allocate()
     times: StageTimes = {"read": [], "crop": [], "batch": []}
     for step in range(stream.steps):

@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +22,7 @@ from benchmarks.verdict import name_bottleneck
 from convert.cli import Command, main_single
 
 if TYPE_CHECKING:
-    from mindspore import Tensor, nn
+    from mindspore import Tensor
 
     from tinydarknet.feed import Feed
 
@@ -150,7 +150,7 @@ def _open(options: StepTimeOptions, data: Path) -> Feed:
     )
 
 
-def _training_step(feed: Feed, data: Path) -> nn.Cell:
+def _training_step(feed: Feed, data: Path) -> Callable[..., Tensor]:
     """The step that training runs, with the reference's recipe."""
     import numpy as np
 
@@ -169,7 +169,7 @@ def _training_step(feed: Feed, data: Path) -> nn.Cell:
     return step.set_train(True)
 
 
-def _step_on_cached_batch(step: nn.Cell, feed: Feed, steps: int) -> list[float]:
+def _step_on_cached_batch(step: Callable[..., Tensor], feed: Feed, steps: int) -> list[float]:
     """Milliseconds of each step when the data is free; the first compiles and is not counted."""
     columns = next(_tensors(feed))
     return [_milliseconds(lambda: step(*columns).asnumpy()) for _ in range(steps + 1)][1:]
@@ -183,7 +183,7 @@ def _feed_alone(feed: Feed, steps: int) -> list[float]:
     return [total_ms / steps] * steps
 
 
-def _both_together(step: nn.Cell, feed: Feed, steps: int) -> tuple[list[float], list[float]]:
+def _both_together(step: Callable[..., Tensor], feed: Feed, steps: int) -> tuple[list[float], list[float]]:
     """Milliseconds of each whole step, and of the waiting for its batch; the first step is not counted."""
     step_ms, wait_ms = [], []
     batches = _tensors(feed)
@@ -197,7 +197,7 @@ def _both_together(step: nn.Cell, feed: Feed, steps: int) -> tuple[list[float], 
     return step_ms[1:], wait_ms[1:]
 
 
-def _tensors(feed: Feed) -> Iterator[Sequence[Tensor]]:
+def _tensors(feed: Feed) -> Iterator[Any]:
     return feed.dataset().create_tuple_iterator(num_epochs=1, do_copy=False)
 
 

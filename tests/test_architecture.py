@@ -124,9 +124,9 @@ def test_an_unknown_option_is_refused_by_name(command):
 
 def test_make_help_names_every_target():
     result = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    phony = next(
-        line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY:")
-    ).split()[1:]
+    phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY:")).split()[
+        1:
+    ]
     assert result.returncode == 0
     assert {line.split()[0] for line in result.stdout.splitlines()} == set(phony)
     assert all(len(line.split()) > 2 for line in result.stdout.splitlines())

@@ -132,9 +132,9 @@ def test_evaluation_cuts_the_centre_and_counts_padding_never(planes_dataset):
 
 
 def test_a_feed_that_cannot_read_the_dataset_is_refused(planes_dataset, original_dataset):
-    with pytest.raises(UserError, match="stored as yuv420, which the reference feed cannot read.*--encoding original"):
+    with pytest.raises(UserError, match=r"stored as yuv420, which the reference feed cannot read.*--encoding original"):
         open_train(planes_dataset, feed="reference")
-    with pytest.raises(UserError, match="stored as original, which the planes feed cannot read.*--encoding yuv420"):
+    with pytest.raises(UserError, match=r"stored as original, which the planes feed cannot read.*--encoding yuv420"):
         open_train(original_dataset, feed="planes")
     with pytest.raises(UserError, match=r"1000 images, the dataset has 70: use a smaller batch_size"):
         open_train(planes_dataset, batch_size=1000)

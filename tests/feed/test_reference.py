@@ -21,6 +21,7 @@ def test_training_batches_have_the_contracts_shape_and_our_order(original_datase
         last_step=4,
         augmentation=Augmentation(),
         normalization=IMAGENET,
+        feed="reference",
         threads=2,
     )
     assert feed.columns == ("image", "label", "id")
@@ -39,7 +40,7 @@ def test_evaluation_counts_every_image_once_and_agrees_with_the_planes(original_
     """What the network sees through either feed differs by little more than the stored chroma's resolution."""
     options = {"batch_size": 32, "image_size": 224, "rank": 0, "world_size": 1, "normalization": IMAGENET}
     planes = [{k: v.copy() for k, v in b.items()} for b in open_eval_feed(planes_dataset, **options)]
-    reference = list(open_eval_feed(original_dataset, **options))
+    reference = list(open_eval_feed(original_dataset, feed="reference", **options))
     ids = np.concatenate([batch["id"] for batch in reference])
     assert sorted(ids[ids >= 0]) == list(range(70))
     assert np.concatenate([batch["label"] for batch in reference]).tolist().count(-1) == 96 - 70

@@ -42,11 +42,10 @@ def test_buffers_are_reused_and_stay_valid_until_the_next_batch():
 
 
 def test_an_error_arrives_at_its_step():
-    seen = []
+    batches = iter(ThreadedFeed(Numbered(10, fails_at=5), threads=3))
+    assert [int(next(batches)["value"][0]) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(RuntimeError, match="step 5 is broken"):
-        for batch in ThreadedFeed(Numbered(10, fails_at=5), threads=3):
-            seen.append(int(batch["value"][0]))
-    assert seen == [0, 1, 2, 3, 4]
+        next(batches)
 
 
 def test_leaving_early_leaves_no_threads():

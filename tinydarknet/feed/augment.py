@@ -65,6 +65,8 @@ class Windows:
     width: np.ndarray
     flip: np.ndarray
     """bool [B]: mirror left and right."""
+    smooth: bool = False
+    """Whether pixels should be averaged where a window shrinks: evaluation's are."""
 
 
 def draw(
@@ -94,12 +96,18 @@ def centre_windows(heights: np.ndarray, widths: np.ndarray) -> Windows:
     """The evaluation crop: the centre square of 224/256 of the short side; at short side 256 just the middle 224."""
     side = _even(np.minimum(heights, widths) * CENTRE_FRACTION)
     return Windows(
-        top=(heights - side) // 4 * 2,
-        left=(widths - side) // 4 * 2,
+        top=_middle(heights - side),
+        left=_middle(widths - side),
         height=side,
         width=side,
         flip=np.zeros(len(heights), bool),
+        smooth=True,
     )
+
+
+def _middle(room: np.ndarray) -> np.ndarray:
+    """The even offset nearest to half of `room` pixels, the smaller of two as near."""
+    return 2 * np.ceil(room / 4 - 0.5).astype(np.int64)
 
 
 def _even(lengths: np.ndarray) -> np.ndarray:

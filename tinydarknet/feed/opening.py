@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.planes import PlanesSource
+from tinydarknet.feed.health import HealthPolicy, RowHealth
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.reference import ReferenceFeed
+from tinydarknet.feed.source import PlanesSource
 from tinydarknet.feed.stream import EvaluationStream, Stream, TrainingStream
 from tinydarknet.feed.threaded import Batch, ThreadedFeed
 
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset
 
-FeedName = Literal["auto", "planes", "reference"]
+FeedName = Literal["auto", "planes", "host", "reference"]
+
+
+STRICT = HealthPolicy()
+"""A damaged image ends the run."""
 
 
 class Feed(Protocol):
@@ -52,6 +57,7 @@ def open_train_feed(
     augmentation: Augmentation,
     normalization: Normalization,
     feed: FeedName = "auto",
+    health: HealthPolicy = STRICT,
     threads: int | None = None,
 ) -> Feed:
     """Open the augmented training batches of one rank for global steps [first_step, last_step).
@@ -67,7 +73,9 @@ def open_train_feed(
         last_step: one past the last.
         augmentation: what is drawn for each image.
         normalization: of the network.
-        feed: "auto" takes planes for a yuv420 dataset, else reference.
+        feed: planes reads yuv420; host decodes JPEGs with OpenCV; reference decodes them as the reference did;
+            auto takes planes where it can, else host.
+        health: what to do about damaged images; the reference feed leaves them to MindSpore.
         threads: that make batches; by default one for every processor this rank may use.
 
     Raises:
@@ -78,7 +86,7 @@ def open_train_feed(
         stream = TrainingStream(len(records), batch_size, seed, rank, world_size, first_step, last_step)
     except ValueError as error:
         raise UserError(f"{directory}: {error}") from error
-    return _build(records, stream, image_size, normalization, augmentation, feed, threads or _default_threads())
+    return _build(records, stream, image_size, normalization, augmentation, feed, health, threads)
 
 
 def open_eval_feed(
@@ -98,7 +106,7 @@ def open_eval_feed(
     """
     records = Records(directory)
     stream = EvaluationStream(len(records), batch_size, rank, world_size)
-    return _build(records, stream, image_size, normalization, None, feed, threads or _default_threads())
+    return _build(records, stream, image_size, normalization, None, feed, STRICT, threads)
 
 
 def _build(
@@ -108,19 +116,23 @@ def _build(
     normalization: Normalization,
     augmentation: Augmentation | None,
     feed: FeedName,
-    threads: int,
+    health: HealthPolicy,
+    threads: int | None,
 ) -> Feed:
-    stores_planes = records.manifest.encoding.name == "yuv420"
+    stored = records.manifest.encoding.name
     if feed == "auto":
-        feed = "planes" if stores_planes else "reference"
-    if (feed == "planes") != stores_planes:
+        feed = "planes" if stored == "yuv420" else "host"
+    if (feed == "planes") != (stored == "yuv420"):
         raise UserError(
-            f"{records.directory} is stored as {records.manifest.encoding.name}, which the {feed} feed cannot read: "
+            f"{records.directory} is stored as {stored}, which the {feed} feed cannot read: "
             f"use --feed auto, or convert with --encoding {'yuv420' if feed == 'planes' else 'original'}"
         )
-    if stores_planes:
-        return ThreadedFeed(PlanesSource(records, stream, image_size, normalization, augmentation), threads)
-    return ReferenceFeed(records, stream, image_size, normalization, augmentation, threads)
+    threads = threads or _default_threads()
+    if feed == "reference":
+        return ReferenceFeed(records, stream, image_size, normalization, augmentation, threads)
+    return ThreadedFeed(
+        PlanesSource(records, stream, image_size, normalization, augmentation, RowHealth(records, health)), threads
+    )
 
 
 def _default_threads() -> int:

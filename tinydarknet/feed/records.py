@@ -53,20 +53,16 @@ class Records:
         for shard, start, length in zip(self._shards[rows].tolist(), starts.tolist(), lengths.tolist(), strict=True):
             self._maps[shard].madvise(mmap.MADV_WILLNEED, start, length)
 
-    def check(self, row: int) -> None:
-        """Compare one payload with its checksum.
-
-        Raises:
-            UserError: the bytes are not those that the converter wrote; names shard, row and key.
-        """
+    def is_intact(self, row: int) -> bool:
+        """Whether a payload still has the checksum that the converter gave it."""
         start, length = int(self._offsets[row]), int(self._lengths[row])
-        if zlib.crc32(memoryview(self._maps[self._shards[row]])[start : start + length]) != self._crcs[row]:
-            shard = self.manifest.shards[self._shards[row]].name
-            key = read_index_table(self.directory, self.manifest, ["key"]).column("key")[int(row)].as_py()
-            raise UserError(
-                f"{self.directory / shard}: row {row} ({key}) is damaged, its checksum differs; "
-                f"'python -m convert verify {self.directory}' lists all damage, then convert again"
-            )
+        return zlib.crc32(memoryview(self._maps[self._shards[row]])[start : start + length]) == self._crcs[row]
+
+    def describe(self, row: int) -> str:
+        """Where a row lies, for messages: shard, row and key."""
+        shard = self.manifest.shards[self._shards[row]].name
+        key = read_index_table(self.directory, self.manifest, ["key"]).column("key")[int(row)].as_py()
+        return f"{self.directory / shard}: row {row} ({key})"
 
     def _check_bounds(self) -> None:
         sizes = np.array([shard.data_bytes for shard in self.manifest.shards], np.int64)

@@ -1,0 +1,81 @@
+"""Damage that shows while images are read."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from convert.errors import UserError
+from tinydarknet.colour import IMAGENET
+from tinydarknet.feed import open_eval_feed, open_train_feed
+from tinydarknet.feed.augment import Augmentation
+from tinydarknet.feed.health import HealthPolicy, RowHealth
+from tinydarknet.feed.records import Records
+
+
+@pytest.fixture(params=["planes_dataset", "original_dataset"])
+def damaged(request, tmp_path):
+    """A copy of a dataset whose rows 5 and 6 have been overwritten."""
+    directory = shutil.copytree(request.getfixturevalue(request.param), tmp_path / "damaged")
+    records = Records(directory)
+    for row in (5, 6):
+        with (directory / records.manifest.shards[records._shards[row]].name).open("r+b") as stream:
+            stream.seek(int(records._offsets[row]))
+            stream.write(b"\x00" * int(records._lengths[row]))
+    return directory
+
+
+def ids_of(directory, **policy):
+    feed = open_train_feed(
+        directory,
+        batch_size=35,
+        image_size=32,
+        seed=0,
+        rank=0,
+        world_size=1,
+        first_step=0,
+        last_step=2,
+        augmentation=Augmentation(),
+        normalization=IMAGENET,
+        health=HealthPolicy(**policy),
+    )
+    return np.concatenate([batch["id"].copy() for batch in feed])
+
+
+def test_a_damaged_row_is_told_by_shard_row_and_key(damaged):
+    with pytest.raises(UserError, match=r"train\.mindrecord\d+: row [56] \(n\d+/.*\) is damaged.*convert verify"):
+        ids_of(damaged, check_reads=True)
+
+
+def test_too_many_damaged_rows_are_too_many(damaged):
+    with pytest.raises(UserError, match=r"--tolerate 1 allows no more"):
+        ids_of(damaged, check_reads=True, tolerate=1)
+
+
+def test_tolerated_rows_are_replaced_by_their_neighbour(damaged):
+    ids = sorted(ids_of(damaged, check_reads=True, tolerate=2))
+    expected = sorted([*(set(range(70)) - {5, 6}), 7, 7])
+    assert ids == expected
+
+
+def test_jpegs_that_do_not_decode_are_found_without_checksums(damaged):
+    if Records(damaged).manifest.encoding.name == "yuv420":
+        assert sorted(ids_of(damaged)) == list(range(70))  # planes of the wrong grey are still planes
+    else:
+        with pytest.raises(UserError, match="does not decode"):
+            ids_of(damaged)
+        assert 5 not in ids_of(damaged, tolerate=2)
+
+
+def test_evaluation_never_replaces_an_image(damaged):
+    if Records(damaged).manifest.encoding.name == "original":
+        with pytest.raises(UserError, match="does not decode"):
+            list(open_eval_feed(damaged, batch_size=35, image_size=32, rank=0, world_size=1, normalization=IMAGENET))
+
+
+def test_what_was_replaced_is_remembered(damaged):
+    records = Records(damaged)
+    health = RowHealth(records, HealthPolicy(tolerate=2, check_reads=True))
+    assert health.sound(np.array([4, 5, 6, 69])).tolist() == [4, 7, 7, 69]
+    assert sorted(health.damaged) == [5, 6]
+    assert "checksum differs" in health.damaged[5]

@@ -1,0 +1,81 @@
+"""The host feed: stored JPEGs to the same planes."""
+
+import cv2
+import numpy as np
+import pytest
+
+from tinydarknet.colour import IMAGENET
+from tinydarknet.feed import open_eval_feed, open_train_feed
+from tinydarknet.feed.augment import Augmentation, Windows
+from tinydarknet.feed.jpeg import UndecodableRowError, decode_planes
+from tinydarknet.feed.records import Records
+
+OPTIONS = {"image_size": 224, "rank": 0, "world_size": 1, "normalization": IMAGENET}
+
+
+def copies(feed):
+    return [{name: array.copy() for name, array in batch.items()} for batch in feed]
+
+
+def test_evaluation_from_jpegs_and_from_planes_sees_nearly_the_same(original_dataset, planes_dataset):
+    from_jpeg, from_planes = (
+        copies(open_eval_feed(directory, batch_size=35, **OPTIONS)) for directory in (original_dataset, planes_dataset)
+    )
+    assert len(from_jpeg) == len(from_planes) == 2
+    for jpeg, planes in zip(from_jpeg, from_planes, strict=True):
+        assert jpeg["id"].tolist() == planes["id"].tolist()
+        assert jpeg["label"].tolist() == planes["label"].tolist()
+        np.testing.assert_array_equal(jpeg["colour"], planes["colour"])
+        for name in ("y", "uv"):
+            assert np.median(np.abs(coarse(jpeg[name]) - coarse(planes[name])).mean(axis=(1, 2, 3))) < 3
+
+
+def coarse(planes):
+    """Means of 8x8 blocks: a window that begins a pixel beside another shows there, but not in every texture's grain."""
+    count, channels, height, width = planes.shape
+    return planes.reshape(count, channels, height // 8, 8, width // 8, 8).mean(axis=(3, 5))
+
+
+def test_training_draws_the_same_crops_of_either_encoding(original_dataset, planes_dataset):
+    train = {**OPTIONS, "batch_size": 35, "seed": 1, "first_step": 0, "last_step": 2, "augmentation": Augmentation()}
+    for jpeg, planes in zip(
+        copies(open_train_feed(original_dataset, **train)),
+        copies(open_train_feed(planes_dataset, **train)),
+        strict=True,
+    ):
+        assert jpeg["id"].tolist() == planes["id"].tolist()
+        # the windows are drawn in pixels of the stored image, so they differ by a pixel or two of rounding
+        assert np.median(np.abs(jpeg["y"].mean(axis=(1, 2, 3)) - planes["y"].mean(axis=(1, 2, 3)))) < 3
+
+
+def window(records, row, size, flip=False, smooth=False):
+    height, width = int(records.heights[row]), int(records.widths[row])
+    values = [np.array([v]) for v in (0, 0, height // 2 * 2, width // 2 * 2)]
+    y, uv = np.zeros((1, 1, size, size), np.uint8), np.zeros((1, 2, size // 2, size // 2), np.uint8)
+    decode_planes(records, np.array([row]), Windows(*values, np.array([flip]), smooth), y, uv)
+    return y[0, 0], uv[0]
+
+
+def test_a_flip_mirrors_luma_and_chroma(original_dataset):
+    records = Records(original_dataset)
+    plain, mirrored = window(records, 3, 64), window(records, 3, 64, flip=True)
+    np.testing.assert_array_equal(plain[0][:, ::-1], mirrored[0])
+    np.testing.assert_array_equal(plain[1][:, :, ::-1], mirrored[1])
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 224])
+def test_decoding_at_half_size_shows_the_same_picture(original_dataset, size):
+    records = Records(original_dataset)
+    for row in range(6):
+        luma, _ = window(records, row, size, smooth=True)
+        pixels = cv2.imdecode(records.payload(row), cv2.IMREAD_GRAYSCALE)
+        height, width = (length // 2 * 2 for length in pixels.shape)
+        expected = cv2.resize(pixels[:height, :width], (size, size), interpolation=cv2.INTER_AREA)
+        assert np.abs(luma.astype(int) - expected).mean() < 2
+
+
+def test_another_size_than_the_index_says_is_damage(original_dataset):
+    records = Records(original_dataset)
+    records.heights[3] += 8
+    with pytest.raises(UndecodableRowError):
+        window(records, 3, 64)
