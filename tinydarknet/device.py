@@ -110,6 +110,15 @@ def sum_over_ranks(device: Device, counts: np.ndarray) -> np.ndarray:
     return np.rint(total).astype(np.int64)
 
 
+def mean_over_ranks(device: Device, values: np.ndarray) -> np.ndarray:
+    """The mean of all ranks' float32 values [n], float32 [n]; the same bits on every rank."""
+    if device.world_size == 1:
+        return values
+    from mindspore import Tensor, ops
+
+    return ops.AllReduce()(Tensor(values)).asnumpy() / np.float32(device.world_size)
+
+
 def cap_cpu_isa() -> list[str]:
     """Keep oneDNN off AVX-512 where that is far slower; takes effect until the first convolution.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mindspore import Parameter, nn
+from mindspore import Parameter, Tensor, nn
 from mindspore import amp as mixed_precision
 from mindspore.train import Model
 
@@ -189,12 +189,14 @@ def _carry_out(run: Run, reporter: Reporter, stop: StopRequest) -> None:
     )
 
     def save(number: int) -> None:
+        _agree_on_statistics(run)
         run.state = dataclasses.replace(run.state, step=number)
         if device.is_first:
             _save(run, run.folder.checkpoint(number))
             run.folder.prune(config.keep_checkpoint_max)
 
     def score(number: int) -> Score:
+        _agree_on_statistics(run)
         result = _evaluate(run)
         step.set_train(True)
         accuracy = result.top1 / result.total
@@ -220,6 +222,20 @@ def _carry_out(run: Run, reporter: Reporter, stop: StopRequest) -> None:
     stretch = run.milestones.stretch(first_step) if sinks else -1
     epochs = (run.milestones.total_steps - first_step) // stretch if sinks else 1
     Model(step).train(epochs, feed.dataset(), callbacks=[callback], dataset_sink_mode=sinks, sink_size=stretch)
+
+
+def _agree_on_statistics(run: Run) -> None:
+    """Give all ranks the mean of their batch norm statistics, each of which saw a part of the images.
+
+    Training itself does not use them; a run that is resumed here goes on from the same ones.
+    """
+    if run.device.world_size == 1:
+        return
+    moving = [p for p in run.network.get_parameters() if p.name.endswith((".moving_mean", ".moving_variance"))]
+    means = devices.mean_over_ranks(run.device, np.concatenate([p.asnumpy() for p in moving]))
+    starts = np.cumsum([p.size for p in moving])[:-1]
+    for parameter, values in zip(moving, np.split(means, starts), strict=True):
+        parameter.set_data(Tensor(values))
 
 
 def _evaluate(run: Run) -> Score:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -92,5 +93,6 @@ def finished_run(work: Path, planes_data: Path) -> Path:
     config = tiny_config(planes_data, work / "run", val_data_path=planes_data)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
-        assert train(config) == 0
+        with (work / "run.out").open("w") as out, contextlib.redirect_stdout(out):
+            assert train(config) == 0
     return work / "run"

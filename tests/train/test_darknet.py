@@ -68,8 +68,8 @@ def test_other_files_are_refused(numbered, change, sentence, tmp_path):
 
 
 @pytest.mark.skipif(not (SHARED / "weights").is_dir(), reason="needs ../shared: Darknet's weights and real images")
-@pytest.mark.parametrize(("encoding", "least", "most"), [("yuv420", 160, 185), ("original", 160, 185)])
-def test_two_thirds_of_real_images_are_right(tmp_path, capsys, encoding, least, most):
+@pytest.mark.parametrize("encoding", ["yuv420", pytest.param("original", marks=pytest.mark.slow)])
+def test_two_thirds_of_real_images_are_right(tmp_path, capsys, encoding):
     data = convert(
         SHARED / "imagenet-sample" / "train", tmp_path / "data", "--classes", "imagenet1k", "--encoding", encoding
     )
@@ -78,4 +78,4 @@ def test_two_thirds_of_real_images_are_right(tmp_path, capsys, encoding, least, 
         EvaluateOptions(val_data_path=data, checkpoint_path=tmp_path / "tiny.ckpt", device_target="CPU", batch_size=50)
     )
     top1 = int(capsys.readouterr().out.split("top-1: ")[1].split(" of 250")[0])
-    assert least <= top1 <= most
+    assert 160 <= top1 <= 185

@@ -72,13 +72,13 @@ def test_onnx_in_onnxruntime(exports, best, batch):
     np.testing.assert_allclose(logits, expected_logits(best, images), atol=1e-4)
 
 
-@pytest.mark.parametrize(("kind", "names"), [("planes", ["y", "uv", "colour"]), ("rgb_float", ["image"])])
-def test_other_inputs_with_a_fixed_batch(best, tmp_path, kind, names):
-    export_checkpoint(
-        ExportOptions(checkpoint_path=best, file_format=("onnx",), out_dir=tmp_path / "out", input=kind, batch=2)
+def test_planes_with_a_fixed_batch(best, tmp_path):
+    options = ExportOptions(
+        checkpoint_path=best, file_format=("onnx",), out_dir=tmp_path / "out", input="planes", batch=2
     )
+    export_checkpoint(options)
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "tinydarknet.onnx"))
-    assert [entry.name for entry in session.get_inputs()] == names
+    assert [entry.name for entry in session.get_inputs()] == ["y", "uv", "colour"]
     assert session.get_inputs()[0].shape[0] == 2
 
 

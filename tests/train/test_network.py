@@ -46,21 +46,6 @@ def test_num_classes_changes_the_head(variant):
     assert layer_shapes(42, variant)[-1].out_channels == 42
 
 
-@pytest.mark.parametrize("variant", ["darknet", "modelzoo"])
-def test_every_parameter_gets_a_gradient(variant):
-    network = TinyDarkNet(7, variant).set_train(True)
-    loss = SmoothedCrossEntropy(7, 0.1)
-
-    def forward(x, y):
-        return loss(network(x), y)
-
-    weights = network.trainable_params()
-    gradients = ms.jit(ms.grad(forward, None, weights))(Tensor(image(4)), Tensor([0, 1, 2, 3], ms.int32))
-    for parameter, gradient in zip(weights, gradients, strict=True):
-        assert np.isfinite(gradient.asnumpy()).all()
-        assert np.abs(gradient.asnumpy()).max() > 0, parameter.name
-
-
 def test_initial_weights_are_a_function_of_the_seed():
     first, same, other = TinyDarkNet(5, seed=3), TinyDarkNet(5, seed=3), TinyDarkNet(5, seed=4)
     weights = [net.conv4.conv.weight.asnumpy() for net in (first, same, other)]
@@ -92,7 +77,7 @@ class Plain(nn.Cell):
 
 
 @pytest.mark.parametrize(("variant", "slope"), [("darknet", 0.1), ("modelzoo", 0.2)])
-def test_fast_forms_equal_the_textbook(variant, slope):
+def test_every_parameter_gets_the_textbooks_gradient(variant, slope):
     network = TinyDarkNet(7, variant, keep_argmax=True)
     plain = Plain(network, layer_shapes(7, variant), slope)
     x, y = Tensor(image(4)), Tensor([0, 1, 2, 3], ms.int32)
@@ -111,7 +96,8 @@ def test_fast_forms_equal_the_textbook(variant, slope):
     (fast, fast_gradients), (slow, slow_gradients) = run(network), run(plain)
     np.testing.assert_allclose(fast, slow, rtol=1e-5)
     for parameter, ours, theirs in zip(weights, fast_gradients, slow_gradients, strict=True):
-        scale = max(np.abs(theirs).max(), 1e-6)
+        scale = np.abs(theirs).max()
+        assert scale > 0, parameter.name
         assert np.abs(ours - theirs).max() < 1e-3 * scale, parameter.name
 
 

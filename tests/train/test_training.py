@@ -1,5 +1,6 @@
 """Whole runs on 27 small images: logs, resuming, stopping, refusals."""
 
+import dataclasses
 import json
 import os
 import re
@@ -14,8 +15,11 @@ import pytest
 from conftest import REPOSITORY, SIZE, tiny_config
 
 from convert.errors import UserError
+from convert.manifest import load_manifest
 from tinydarknet import checkpoint
 from tinydarknet.device import EXIT_TERMINATED
+from tinydarknet.network import TinyDarkNet
+from tinydarknet.restore import initial_weights
 from tinydarknet.run_folder import RunFolder
 from tinydarknet.training import train
 
@@ -67,26 +71,20 @@ def test_a_run_leaves_what_it_promises(finished_run, planes_data):
     np.testing.assert_allclose(rates, 0.02 * np.array([1 / 3, 2 / 3, 1, 1, 1, 1, 0.3, 0.3, 0.3]), rtol=1e-6)
 
 
-def test_resumed_equals_uninterrupted(finished_run, planes_data, tmp_path):
-    """As if killed between two checkpoints: later files and log lines are there only in part."""
-    copy, stopped_after = tmp_path / "copy", 3
-    shutil.copytree(finished_run, copy)
-    for step in (6, 9):
-        RunFolder(copy).checkpoint(step).unlink()
-    log = copy / "log.jsonl"
-    kept = [line for line in log.read_text().splitlines() if json.loads(line).get("step", 0) <= stopped_after + 1]
-    log.write_text("\n".join(kept) + "\n")
-    assert train(tiny_config(planes_data, copy, val_data_path=planes_data, resume=True)) == 0
-    assert_same_run(copy, finished_run)
-
-
-def test_a_damaged_newest_checkpoint_is_skipped(finished_run, planes_data, tmp_path, capsys):
+def test_resumed_equals_uninterrupted(finished_run, planes_data, tmp_path, capsys):
+    """As if killed between two checkpoints, and the newest spoilt: it is skipped, the one before is used."""
     copy = tmp_path / "copy"
     shutil.copytree(finished_run, copy)
-    newest = RunFolder(copy).newest_first()[0]
-    newest.write_bytes(newest.read_bytes()[:-100])
+    RunFolder(copy).checkpoint(9).unlink()
+    spoilt = RunFolder(copy).checkpoint(6)
+    spoilt.write_bytes(spoilt.read_bytes()[:-100])
+    log = copy / "log.jsonl"
+    kept = [line for line in log.read_text().splitlines() if json.loads(line).get("step", 0) <= 7]
+    log.write_text("\n".join(kept) + "\n")
     assert train(tiny_config(planes_data, copy, val_data_path=planes_data, resume=True)) == 0
-    assert "warning: skipped a checkpoint" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"warning: skipped a checkpoint: {spoilt} is damaged" in out
+    assert "after step 3" in out
     assert_same_run(copy, finished_run)
 
 
@@ -138,22 +136,24 @@ def test_sigterm_saves_and_says_so(planes_data, finished_run, tmp_path):
         assert steps(run_dir)[step] == pytest.approx(steps(finished_run)[step], abs=1e-6)
 
 
-def test_the_references_lines(planes_data, tmp_path, capsys):
-    assert train(tiny_config(planes_data, tmp_path / "run", val_data_path=planes_data, epoch_size=1)) == 0
-    out = capsys.readouterr().out
-    assert re.search(r"^epoch: 1 step: 3, loss is \d+\.\d{7}$", out, re.MULTILINE)
-    assert re.search(r"^Epoch time: \d+\.\d{3}, per step time: \d+\.\d{3}$", out, re.MULTILINE)
-    assert re.search(r"^accuracy:  \{'top_1_accuracy': [\d.]+, 'top_5_accuracy': 1.0\}$", out, re.MULTILINE)
+def test_the_references_lines(finished_run):
+    out = (finished_run.parent / "run.out").read_text()
+    assert len(re.findall(r"^epoch: [123] step: 3, loss is \d+\.\d{7}$", out, re.MULTILINE)) == 3
+    assert len(re.findall(r"^Epoch time: \d+\.\d{3}, per step time: \d+\.\d{3}$", out, re.MULTILINE)) == 3
+    accuracy = r"^accuracy:  \{'top_1_accuracy': [\d.]+, 'top_5_accuracy': 1.0\}$"
+    assert len(re.findall(accuracy, out, re.MULTILINE)) == 3
 
 
-def test_pretrained_weights_are_the_start(finished_run, planes_data, tmp_path):
+def test_pretrained_weights_are_the_start(finished_run, planes_data):
     source = RunFolder(finished_run).checkpoint(9)
-    config = tiny_config(
-        planes_data, tmp_path / "run", pre_trained=True, checkpoint_path=source, epoch_size=1, lr_init=1e-9
-    )
-    assert train(config) == 0
-    start, end = checkpoint.load(source).weights, checkpoint.load(RunFolder(tmp_path / "run").checkpoint(3)).weights
-    np.testing.assert_allclose(end["conv4.conv.weight"], start["conv4.conv.weight"], atol=1e-6)
+    network = TinyDarkNet(3)
+    config = tiny_config(planes_data, finished_run)
+    initial_weights(source, network, config, load_manifest(planes_data))
+    expected = checkpoint.load(source).weights
+    for parameter in network.get_parameters():
+        np.testing.assert_array_equal(parameter.asnumpy(), expected[parameter.name])
+    with pytest.raises(UserError, match="is of variant darknet, the run of modelzoo: say --variant darknet"):
+        initial_weights(source, network, dataclasses.replace(config, variant="modelzoo"), load_manifest(planes_data))
 
 
 @pytest.mark.parametrize(
