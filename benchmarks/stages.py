@@ -11,8 +11,10 @@ import numpy as np
 
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation
+from tinydarknet.feed.drawing import Drawing
 from tinydarknet.feed.health import HealthPolicy, RowHealth
 from tinydarknet.feed.records import Records
+from tinydarknet.feed.sizes import ImageSizes
 from tinydarknet.feed.source import PlanesSource
 from tinydarknet.feed.stream import TrainingStream
 
@@ -33,18 +35,19 @@ def time_stages(directory: Path, batch_size: int, image_size: int, batches: int)
 
 
 def _planes_stages(records: Records, stream: TrainingStream, image_size: int) -> StageTimes:
-    source = PlanesSource(records, stream, image_size, IMAGENET, Augmentation(), RowHealth(records, HealthPolicy()))
-    batch = source.allocate()
+    drawing = Drawing(records, stream, ImageSizes((image_size,)), Augmentation(), RowHealth(records, HealthPolicy()))
+    source = PlanesSource(drawing, IMAGENET)
+    batch = source.allocate(0, None)
     times: StageTimes = {"read": [], "crop": [], "batch": []}
     for step in range(stream.steps):
-        drawn = source.draw(step)
+        drawn = drawing.draw(step)
         with _timed(times["read"]):
             records.will_need(drawn.rows)
             _touch(records, drawn.rows)
         with _timed(times["crop"]):
             source.crop(drawn, batch)
         with _timed(times["batch"]):
-            source.draw(step)  # what a batch holds is decided once per batch, too
+            drawing.draw(step)  # what a batch holds is decided once per batch, too
             source.finish(drawn, batch)
     return times
 

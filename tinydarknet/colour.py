@@ -15,6 +15,9 @@ RGB_FROM_YCC = np.array([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1
 
 CHROMA_CENTRE = 128.0
 
+LUMA_OF_RGB = np.array([0.299, 0.587, 0.114])
+"""BT.601's luma, the first row of the inverse of RGB_FROM_YCC."""
+
 
 @dataclass(frozen=True)
 class Normalization:
@@ -84,6 +87,14 @@ def colour_matrices(normalization: Normalization, factors: ColourFactors, luma_m
     matrices = _turns_about_grey(factors.hue) @ RGB_FROM_YCC @ jitter
     matrices[:, :, 3] -= np.asarray(normalization.mean)
     return (matrices / np.asarray(normalization.std)[None, :, None]).astype(np.float32)
+
+
+def matrices_for_rgb(matrices: np.ndarray) -> np.ndarray:
+    """The same maps for pixels that are RGB already, float32 [B, 3, 4]."""
+    ycc_from_rgb = np.linalg.inv(RGB_FROM_YCC)
+    linear = matrices[:, :, :3] @ ycc_from_rgb
+    offset = matrices[:, :, 3] + CHROMA_CENTRE * (matrices[:, :, 1] + matrices[:, :, 2])
+    return np.concatenate([linear, offset[:, :, None]], axis=2).astype(np.float32)
 
 
 def _turns_about_grey(hue: np.ndarray) -> np.ndarray:

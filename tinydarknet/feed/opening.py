@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
+from tinydarknet.feed.budget import feed_threads, usable_processors
+from tinydarknet.feed.choosing import FeedName, choose_feed
+from tinydarknet.feed.drawing import Drawing
+from tinydarknet.feed.dvpp import DvppSource
 from tinydarknet.feed.health import HealthPolicy, RowHealth
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.reference import ReferenceFeed
+from tinydarknet.feed.sizes import ImageSizes
 from tinydarknet.feed.source import PlanesSource
-from tinydarknet.feed.stream import EvaluationStream, Stream, TrainingStream
+from tinydarknet.feed.stream import EvaluationStream, TrainingStream
 from tinydarknet.feed.threaded import Batch, ThreadedFeed
 
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset
-
-FeedName = Literal["auto", "planes", "host", "reference"]
-
 
 STRICT = HealthPolicy()
 """A damaged image ends the run."""
@@ -34,6 +35,8 @@ class Feed(Protocol):
     """("y", "uv", "colour", "label", "id") or ("image", "label", "id")."""
     steps: int
     """Batches it yields."""
+    choice: str
+    """One sentence: which feed this is, and why."""
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches as numpy arrays, each valid until the next is asked for."""
@@ -48,7 +51,7 @@ def open_train_feed(
     directory: Path,
     *,
     batch_size: int,
-    image_size: int,
+    image_size: int | ImageSizes,
     seed: int,
     rank: int,
     world_size: int,
@@ -65,7 +68,7 @@ def open_train_feed(
     Args:
         directory: the dataset.
         batch_size: images per rank and step.
-        image_size: S, even pixels.
+        image_size: S, even pixels; or one size after the other (not for the reference feed).
         seed: of order and augmentation.
         rank: this process, in [0, world_size).
         world_size: number of ranks.
@@ -73,10 +76,9 @@ def open_train_feed(
         last_step: one past the last.
         augmentation: what is drawn for each image.
         normalization: of the network.
-        feed: planes reads yuv420; host decodes JPEGs with OpenCV; reference decodes them as the reference did;
-            auto takes planes where it can, else host.
+        feed: see `tinydarknet.feed.choosing`.
         health: what to do about damaged images; the reference feed leaves them to MindSpore.
-        threads: that make batches; by default one for every processor this rank may use.
+        threads: that make batches; by default this rank's share of the processors.
 
     Raises:
         UserError: no dataset, a damaged one, one with fewer images than a step takes, or one that `feed` cannot read.
@@ -86,14 +88,15 @@ def open_train_feed(
         stream = TrainingStream(len(records), batch_size, seed, rank, world_size, first_step, last_step)
     except ValueError as error:
         raise UserError(f"{directory}: {error}") from error
-    return _build(records, stream, image_size, normalization, augmentation, feed, health, threads)
+    drawing = Drawing(records, stream, _as_sizes(image_size), augmentation, RowHealth(records, health))
+    return _build(drawing, normalization, feed, threads or feed_threads(usable_processors(), world_size))
 
 
 def open_eval_feed(
     directory: Path,
     *,
     batch_size: int,
-    image_size: int,
+    image_size: int | ImageSizes,
     rank: int,
     world_size: int,
     normalization: Normalization,
@@ -106,34 +109,20 @@ def open_eval_feed(
     """
     records = Records(directory)
     stream = EvaluationStream(len(records), batch_size, rank, world_size)
-    return _build(records, stream, image_size, normalization, None, feed, STRICT, threads)
+    drawing = Drawing(records, stream, _as_sizes(image_size), None, RowHealth(records, STRICT))
+    return _build(drawing, normalization, feed, threads or feed_threads(usable_processors(), world_size))
 
 
-def _build(
-    records: Records,
-    stream: Stream,
-    image_size: int,
-    normalization: Normalization,
-    augmentation: Augmentation | None,
-    feed: FeedName,
-    health: HealthPolicy,
-    threads: int | None,
-) -> Feed:
-    stored = records.manifest.encoding.name
-    if feed == "auto":
-        feed = "planes" if stored == "yuv420" else "host"
-    if (feed == "planes") != (stored == "yuv420"):
-        raise UserError(
-            f"{records.directory} is stored as {stored}, which the {feed} feed cannot read: "
-            f"use --feed auto, or convert with --encoding {'yuv420' if feed == 'planes' else 'original'}"
-        )
-    threads = threads or _default_threads()
-    if feed == "reference":
-        return ReferenceFeed(records, stream, image_size, normalization, augmentation, threads)
-    return ThreadedFeed(
-        PlanesSource(records, stream, image_size, normalization, augmentation, RowHealth(records, health)), threads
-    )
+def _build(drawing: Drawing, normalization: Normalization, feed: FeedName, threads: int) -> Feed:
+    records = drawing.records
+    choice = choose_feed(feed, records.manifest.encoding.name, records.directory)
+    if choice.feed == "reference":
+        if len(drawing.sizes.sides) > 1:
+            raise UserError("the reference feed trains at one image size: leave the others out, or take another --feed")
+        return ReferenceFeed(records, drawing.stream, drawing.sizes.at(0), normalization, drawing.augmentation, threads)
+    source = (DvppSource if choice.feed == "dvpp" else PlanesSource)(drawing, normalization)
+    return ThreadedFeed(source, threads, choice.sentence)
 
 
-def _default_threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _as_sizes(image_size: int | ImageSizes) -> ImageSizes:
+    return image_size if isinstance(image_size, ImageSizes) else ImageSizes((image_size,))

@@ -29,6 +29,7 @@ class ReferenceFeed:
     """Batches of image float32 [B, 3, S, S] (normalised), label int32 [B], id int64 [B]."""
 
     columns: tuple[str, ...] = IMAGE_COLUMNS
+    choice = "feed reference: the reference's own operators, the baseline"
 
     def __init__(
         self,

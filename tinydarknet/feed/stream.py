@@ -30,6 +30,10 @@ class Stream(Protocol):
         """Batches in this stream."""
         ...
 
+    def epoch(self, step: int) -> int:
+        """The epoch of batch `step` in [0, steps)."""
+        ...
+
     def ids(self, step: int) -> tuple[int, np.ndarray]:
         """The epoch and the ids, int64 [batch_size], of batch `step` in [0, steps)."""
         ...
@@ -63,11 +67,17 @@ class TrainingStream:
         """Batches in this stream."""
         return self.last_step - self.first_step
 
+    @property
+    def _steps_per_epoch(self) -> int:
+        return steps_per_epoch(self.rows, self.batch_size, self.world_size)
+
+    def epoch(self, step: int) -> int:
+        """The epoch of batch `step` in [0, steps)."""
+        return (self.first_step + step) // self._steps_per_epoch
+
     def ids(self, step: int) -> tuple[int, np.ndarray]:
         """The epoch and the ids, int64 [batch_size], of batch `step` in [0, steps)."""
-        epoch, step_in_epoch = divmod(
-            self.first_step + step, steps_per_epoch(self.rows, self.batch_size, self.world_size)
-        )
+        epoch, step_in_epoch = divmod(self.first_step + step, self._steps_per_epoch)
         with self._lock:  # so that threads that reach a new epoch together shuffle it once
             order = _recent_order(self.rows, self.seed, epoch)
         return epoch, rank_batch(order, step_in_epoch, self.batch_size, self.rank, self.world_size)
@@ -90,6 +100,10 @@ class EvaluationStream:
     def steps(self) -> int:
         """Batches in this stream."""
         return evaluation_steps(self.rows, self.batch_size, self.world_size)
+
+    def epoch(self, step: int) -> int:  # noqa: ARG002
+        """0: an evaluation is one pass."""
+        return 0
 
     def ids(self, step: int) -> tuple[int, np.ndarray]:
         """Epoch 0 and the ids, int64 [batch_size], of batch `step` in [0, steps)."""

@@ -24,8 +24,8 @@ class BatchSource(Protocol):
     steps: int
     """How many batches there are."""
 
-    def allocate(self) -> Batch:
-        """Return one batch of uninitialised arrays."""
+    def allocate(self, step: int, spare: Batch | None) -> Batch:
+        """Return uninitialised arrays for batch number `step`: `spare`, which is free, if its shapes fit."""
         ...
 
     def fill(self, step: int, batch: Batch) -> None:
@@ -40,11 +40,13 @@ class ThreadedFeed:
     they are written over: copy what must live longer.
     """
 
-    def __init__(self, source: BatchSource, threads: int, read_ahead: int = 2) -> None:
+    def __init__(self, source: BatchSource, threads: int, choice: str = "", read_ahead: int = 2) -> None:
+        """Prepare to run `source`; `choice` says which feed this is, and why."""
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self.columns = source.columns
         self.steps = source.steps
+        self.choice = choice
         self._source = source
         self._threads = threads
         self._read_ahead = read_ahead
@@ -75,7 +77,7 @@ class ThreadedFeed:
         try:
             while True:
                 for step in itertools.islice(steps, self._threads + self._read_ahead - len(pending)):
-                    batch = ring.popleft() if ring else self._source.allocate()
+                    batch = self._source.allocate(step, ring.popleft() if ring else None)
                     pending.append((executor.submit(self._source.fill, step, batch), batch))
                 if not pending:
                     return

@@ -1,0 +1,75 @@
+"""What each batch will hold, before any image is touched: ids, rows, crop windows, colour factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinydarknet.colour import ColourFactors
+from tinydarknet.feed.augment import Augmentation, Windows, centre_windows, draw
+from tinydarknet.feed.health import RowHealth
+from tinydarknet.feed.order import PADDING_ID, PADDING_LABEL
+from tinydarknet.feed.records import Records
+from tinydarknet.feed.sizes import ImageSizes
+from tinydarknet.feed.stream import Stream
+from tinydarknet.feed.threaded import Batch
+
+READ_AHEAD_STEPS = 4
+"""How far the disk works ahead of the crops: 66 MB at batch 128 and 130 KB an image."""
+
+
+@dataclass(frozen=True)
+class DrawnBatch:
+    """One batch's decisions; int64 [B] each."""
+
+    ids: np.ndarray
+    rows: np.ndarray
+    """The ids, with row 0 in place of padding."""
+    windows: Windows
+    factors: ColourFactors | None
+    """None in evaluation."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Draws the batches of one stream over one dataset."""
+
+    records: Records
+    stream: Stream
+    sizes: ImageSizes
+    augmentation: Augmentation | None
+    """None for evaluation: the centre crop and plain colour."""
+    health: RowHealth
+
+    def image_size(self, step: int) -> int:
+        """The side of batch number `step`, pixels."""
+        return self.sizes.at(self.stream.epoch(step))
+
+    def draw(self, step: int) -> DrawnBatch:
+        """Decide everything about batch number `step`, in [0, steps).
+
+        Raises:
+            UserError: an image is damaged, and no more may be replaced.
+        """
+        epoch, ids = self.stream.ids(step)
+        padding = ids == PADDING_ID
+        rows = self.health.sound(np.where(padding, 0, ids))
+        ids = np.where(padding, PADDING_ID, rows)
+        heights, widths = self.records.heights[rows], self.records.widths[rows]
+        if self.augmentation is None:
+            return DrawnBatch(ids, rows, centre_windows(heights, widths), None)
+        windows, factors = draw(self.augmentation, self.stream.seed, epoch, ids, heights, widths)
+        return DrawnBatch(ids, rows, windows, factors)
+
+    def read_ahead(self, step: int) -> None:
+        """Let the kernel begin to read the images of a later step; of the first steps, when there is no earlier one."""
+        begin = step if step == 0 else step + READ_AHEAD_STEPS
+        for later in range(begin, min(step + READ_AHEAD_STEPS + 1, self.stream.steps)):
+            _, ids = self.stream.ids(later)
+            self.records.will_need(ids[ids != PADDING_ID])
+
+    def name(self, drawn: DrawnBatch, batch: Batch) -> None:
+        """Fill `batch`'s label and id."""
+        batch["label"][:] = np.where(drawn.ids == PADDING_ID, PADDING_LABEL, self.records.labels[drawn.rows])
+        batch["id"][:] = drawn.ids

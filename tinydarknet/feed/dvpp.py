@@ -1,0 +1,128 @@
+"""JPEGs decoded, cropped and resized by the Ascend's own hardware (DVPP); RGB pixels out.
+
+Not run on Ascend here. No random operator of MindSpore runs on the device, so the windows are drawn on the host, like
+every feed's, and passed to deterministic operators, one call each from the feed's threads. Colour stays a matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from tinydarknet.colour import LUMA_OF_RGB, Normalization, colour_matrices, matrices_for_rgb, plain_matrix
+from tinydarknet.feed.drawing import Drawing, DrawnBatch
+from tinydarknet.feed.threaded import Batch
+
+PIXEL_COLUMNS = ("pixels", "colour", "label", "id")
+
+JPEGD_SIDE_MIN, JPEGD_SIDE_MAX = 32, 8192
+"""What the hardware decoder takes, pixels (CANN's JPEGD description)."""
+WINDOW_HEIGHT_MIN, WINDOW_WIDTH_MIN = 4, 6
+"""Smallest window that the device crops, pixels (MindSpore's ResizedCrop with device "Ascend")."""
+
+Operator = Callable[[np.ndarray], np.ndarray]
+
+
+def device_operators(window: tuple[int, int, int, int], flip: bool, image_size: int, device: str) -> list[Any]:
+    """MindSpore operators that turn stored bytes, uint8 [n], into pixels, uint8 [S, S, 3], RGB.
+
+    Args:
+        window: top, left, height, width in pixels of the stored image.
+        flip: whether to mirror left and right.
+        image_size: S.
+        device: "Ascend", or "CPU" for what the device does not take.
+    """
+    from mindspore.dataset import vision
+
+    top, left, height, width = window
+    operators = [
+        vision.Decode(),
+        vision.ResizedCrop(top, left, height, width, (image_size, image_size), vision.Inter.BILINEAR),
+        *([vision.HorizontalFlip()] if flip else []),
+    ]
+    return [operator.device(device) for operator in operators]
+
+
+def runs_on_device(stored_height: int, stored_width: int, window_height: int, window_width: int) -> bool:
+    """Whether the hardware takes an image of this size and this window of it."""
+    return (
+        min(stored_height, stored_width) >= JPEGD_SIDE_MIN
+        and max(stored_height, stored_width) <= JPEGD_SIDE_MAX
+        and window_height >= WINDOW_HEIGHT_MIN
+        and window_width >= WINDOW_WIDTH_MIN
+    )
+
+
+def device_problem(make_operators: Callable[..., Sequence[Operator]] = device_operators) -> str | None:
+    """Why hardware decoding cannot be used here, in a few words; None if a tiny JPEG comes through it."""
+    _, jpeg = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))
+    try:
+        _apply(make_operators((0, 0, 64, 64), False, 32, "Ascend"), jpeg.reshape(-1))
+    except (RuntimeError, ValueError) as error:
+        return str(error).strip().splitlines()[0]
+    return None
+
+
+class DvppSource:
+    """Batches of pixels from a jpeg or original dataset; satisfies `BatchSource`.
+
+    A batch is pixels uint8 [B, S, S, 3] RGB, colour float32 [B, 3, 4] (for RGB), label int32 [B], id int64 [B].
+    """
+
+    columns: tuple[str, ...] = PIXEL_COLUMNS
+
+    def __init__(
+        self,
+        drawing: Drawing,
+        normalization: Normalization,
+        make_operators: Callable[..., Sequence[Operator]] = device_operators,
+    ) -> None:
+        self.steps = drawing.stream.steps
+        self._drawing = drawing
+        self._normalization = normalization
+        self._make_operators = make_operators
+        self._plain = matrices_for_rgb(plain_matrix(normalization)[None])[0]
+
+    def allocate(self, step: int, spare: Batch | None) -> Batch:
+        """Return uninitialised arrays for batch number `step`: `spare`, which is free, if its shapes fit."""
+        rows, size = self._drawing.stream.batch_size, self._drawing.image_size(step)
+        if spare is not None and spare["pixels"].shape[1] == size:
+            return spare
+        return {
+            "pixels": np.empty((rows, size, size, 3), np.uint8),
+            "colour": np.empty((rows, 3, 4), np.float32),
+            "label": np.empty(rows, np.int32),
+            "id": np.empty(rows, np.int64),
+        }
+
+    def fill(self, step: int, batch: Batch) -> None:
+        """Write batch number `step`, in [0, steps), into `batch`; padding rows repeat row 0 with label and id -1."""
+        self._drawing.read_ahead(step)
+        drawn = self._drawing.draw(step)
+        for place, pixels in enumerate(batch["pixels"]):
+            pixels[:] = self._image(drawn, place, len(pixels))
+        if drawn.factors is None:
+            batch["colour"][:] = self._plain
+        else:
+            luma_means = np.array([cv2.mean(pixels)[:3] for pixels in batch["pixels"]]) @ LUMA_OF_RGB
+            batch["colour"][:] = matrices_for_rgb(colour_matrices(self._normalization, drawn.factors, luma_means))
+        self._drawing.name(drawn, batch)
+
+    def _image(self, drawn: DrawnBatch, place: int, image_size: int) -> np.ndarray:
+        records, row, windows = self._drawing.records, int(drawn.rows[place]), drawn.windows
+        values = (windows.top, windows.left, windows.height, windows.width)
+        top, left, height, width = (int(value[place]) for value in values)
+        fits = runs_on_device(int(records.heights[row]), int(records.widths[row]), height, width)
+        operators = self._make_operators(
+            (top, left, height, width), bool(windows.flip[place]), image_size, "Ascend" if fits else "CPU"
+        )
+        return _apply(operators, records.payload(row))
+
+
+def _apply(operators: Sequence[Operator], image: np.ndarray) -> np.ndarray:
+    for operator in operators:
+        image = operator(image)
+    return image
