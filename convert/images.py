@@ -33,6 +33,12 @@ ORIGINAL_QUALITY = 95
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
+JPEG_SIDE_MAX = 65_500
+"""libjpeg's JPEG_MAX_DIMENSION, pixels."""
+
+_GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L")
+_FAR_LARGER = 4
+
 Check = Literal["decode", "scan"]
 
 
@@ -61,6 +67,8 @@ def encode(data: bytes, encoding: Encoding, check: Check = "decode") -> Payload:
     Raises:
         BadImageError: it cannot be decoded whole, or is too large.
     """
+    if not data:
+        raise BadImageError("the file is empty")
     if encoding.name == "yuv420":
         return _encode_planes(data, encoding)
     if encoding.name == "jpeg":
@@ -74,78 +82,117 @@ def decode_rgb(data: bytes) -> np.ndarray:
     Raises:
         BadImageError: it cannot be decoded whole, or is too large.
     """
+    if not data:
+        raise BadImageError("the file is empty")
     image, orientation, _ = _open(data)
     return np.ascontiguousarray(_upright(_to_array(image, "RGB"), orientation))
 
 
 def _encode_planes(data: bytes, encoding: Encoding) -> Payload:
-    image, orientation, reason = _open(data)
-    if image.format in ("JPEG", "MPO") and image.mode == "RGB":
-        if encoding.short_side:
-            # libjpeg scales while decoding (by 2, 4 or 8) as long as the result is still twice the target
-            scale = 2 * encoding.short_side / min(image.size)
-            scale = min(1.0, scale)
-            image.draft("YCbCr", (int(image.width * scale), int(image.height * scale)))
-        else:
-            image.draft("YCbCr", image.size)
-    pixels = _to_array(image, "L" if image.mode in ("L", "1", "I;16") else "YCbCr")
-    pixels = np.ascontiguousarray(_upright(pixels, orientation))
-    make = planes.from_grey if pixels.ndim == 2 else planes.from_ycc
-    stored, height, width = make(pixels, encoding.short_side)
+    stored, height, width, reason = _to_planes(data, encoding.short_side)
     return Payload(stored.tobytes(), height, width, "encoded", reason)
 
 
 def _encode_resized(data: bytes, encoding: Encoding) -> Payload:
-    import cv2
+    """As JPEG with halved chroma; JPEG's own planes are ours, so nothing is converted twice."""
+    import simplejpeg
 
-    image, orientation, reason = _open(data)
-    pixels = _upright(_to_array(image, "L" if image.mode in ("L", "1", "I;16") else "RGB"), orientation)
-    height, width = pixels.shape[:2]
-    scale = min(1.0, encoding.short_side / min(height, width)) if encoding.short_side else 1.0
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if scale < 1:
-        pixels = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
-    return _as_jpeg(pixels, encoding.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, reason)
+    stored, height, width, reason = _to_planes(data, encoding.short_side)
+    if max(height, width) > JPEG_SIDE_MAX:
+        raise BadImageError(f"{width}x{height} pixels, more than a JPEG can have on one side")
+    encoded = simplejpeg.encode_jpeg_yuv_planes(*planes.views(stored, height, width), quality=encoding.quality)
+    return Payload(encoded, height, width, "re-encoded", reason)
 
 
-def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
+def _to_planes(data: bytes, short_side: int) -> tuple[np.ndarray, int, int, str]:
+    """Planes, height, width, and what was unusual about the file."""
+    pixels, full_size, reason = _decode_bgr(data, short_side)
+    height, width = planes.stored_size(*full_size, short_side)
+    make = planes.from_grey if pixels.ndim == 2 else planes.from_bgr
+    return make(pixels, height, width), height, width, reason
+
+
+def _decode_bgr(data: bytes, short_side: int) -> tuple[np.ndarray, tuple[int, int], str]:
+    """Decode upright to uint8 [h, w] or [h, w, 3] BGR, perhaps smaller than the file's full size, which is returned too."""
     import cv2
 
     header = jpeg.scan(data) if data[:2] == jpeg.SOI else None
-    if header is not None:
+    warning = ""
+    if header is not None and header.decodes_as_ycc:
         _refuse_broken(header)
-    if header is not None and not header.unusual:
-        if check == "decode":
-            _to_array(_open(data)[0], "L")
-        return Payload(data, header.height, header.width, "kept", "")
+        try:
+            pixels = _turbo(data, header, short_side)
+        except ValueError as error:  # libjpeg has warned; Pillow decides whether the image is whole
+            warning = f"libjpeg: {_plain(error)}"
+        else:
+            upright = np.ascontiguousarray(_upright(pixels, header.orientation))
+            size = (header.height, header.width) if header.orientation < 5 else (header.width, header.height)
+            return upright, size, header.unusual
     image, orientation, reason = _open(data)
-    pixels = _upright(_to_array(image, "L" if image.mode in ("L", "1", "I;16") else "RGB"), orientation)
-    return _as_jpeg(pixels, encoding.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, reason)
+    pixels = _upright(_to_array(image, "L" if image.mode in _GREY_MODES else "RGB"), orientation)
+    colours = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    return np.ascontiguousarray(colours), (pixels.shape[0], pixels.shape[1]), reason or warning
 
 
-def _as_jpeg(pixels: np.ndarray, quality: int, sampling: int, reason: str) -> Payload:
-    import cv2
+def _turbo(data: bytes, header: jpeg.JpegHeader, short_side: int) -> np.ndarray:
+    """Decode by libjpeg-turbo; raises ValueError at its slightest warning.
 
-    if max(pixels.shape[:2]) > 65_500:
-        raise BadImageError(f"{pixels.shape[1]}x{pixels.shape[0]} pixels, more than a JPEG can have on one side")
-    colours = (
-        cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
-        if pixels.ndim == 3
-        else np.ascontiguousarray(pixels)
+    Chroma is not smoothed while it is enlarged, because it is reduced again at once. Far larger images are
+    decoded at a smaller scale that is still twice the target: at less than that it shows (3.6 grey levels).
+    """
+    import simplejpeg
+
+    smallest = 0
+    if short_side and min(header.height, header.width) >= _FAR_LARGER * short_side:
+        smallest = 2 * short_side
+    pixels = simplejpeg.decode_jpeg(
+        data, "GRAY" if header.components == 1 else "BGR", fastupsample=True, min_height=smallest, min_width=smallest
     )
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    ok, encoded = cv2.imencode(".jpg", colours, options)
-    if not ok:
-        raise BadImageError("OpenCV could not encode it as JPEG")
-    return Payload(encoded.tobytes(), pixels.shape[0], pixels.shape[1], "re-encoded", reason)
+    return pixels[..., 0] if header.components == 1 else pixels
+
+
+def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
+    header = jpeg.scan(data) if data[:2] == jpeg.SOI else None
+    warning = ""
+    if header is not None and not header.unusual:
+        _refuse_broken(header)
+        warning = _warning(data) if check == "decode" else ""
+        if not warning:
+            return Payload(data, header.height, header.width, "kept", "")
+    image, orientation, reason = _open(data)
+    pixels = _upright(_to_array(image, "L" if image.mode in _GREY_MODES else "RGB"), orientation)
+    return _as_jpeg(pixels, encoding.quality, reason or warning)
+
+
+def _warning(data: bytes) -> str:
+    """What libjpeg-turbo has to say against the file, "" if nothing; luma alone is enough, all of the scan is read."""
+    import simplejpeg
+
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY")
+    except ValueError as error:
+        return f"libjpeg: {_plain(error)}"
+    return ""
+
+
+def _as_jpeg(pixels: np.ndarray, quality: int, reason: str) -> Payload:
+    import simplejpeg
+
+    height, width = pixels.shape[:2]
+    if max(height, width) > JPEG_SIDE_MAX:
+        raise BadImageError(f"{width}x{height} pixels, more than a JPEG can have on one side")
+    colours = np.ascontiguousarray(pixels.reshape(height, width, -1))
+    space = "GRAY" if colours.shape[2] == 1 else "RGB"
+    encoded = simplejpeg.encode_jpeg(
+        colours, quality=quality, colorspace=space, colorsubsampling=space.replace("RGB", "444").title()
+    )
+    return Payload(encoded, height, width, "re-encoded", reason)
 
 
 def _open(data: bytes) -> tuple[Image, int, str]:
     """Open without decoding: the image, its EXIF orientation, and what is unusual about it."""
     from PIL import Image, UnidentifiedImageError
 
-    if not data:
-        raise BadImageError("the file is empty")
     header = jpeg.scan(data) if data[:2] == jpeg.SOI else None
     if header is not None:
         _refuse_broken(header)
@@ -172,7 +219,7 @@ def _refuse_giant(width: int, height: int) -> None:
 
 
 def _to_array(image: Image, mode: str) -> np.ndarray:
-    """Decode to uint8 [H, W] (mode L) or [H, W, 3] (RGB, YCbCr)."""
+    """Decode to uint8 [H, W] (mode L) or [H, W, 3] (RGB)."""
     import PIL.Image
 
     try:
@@ -180,7 +227,7 @@ def _to_array(image: Image, mode: str) -> np.ndarray:
             image = PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         if image.mode == "P" and mode == "YCbCr":
             image = image.convert("RGB")
-        return np.asarray(image if image.mode == mode else image.convert("RGB").convert(mode))
+        return np.asarray(image if image.mode == mode else image.convert(mode))
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         raise BadImageError(_plain(error)) from error
 

@@ -54,6 +54,11 @@ class JpegHeader:
         return self.component_ids != b"RGB"
 
     @property
+    def decodes_as_ycc(self) -> bool:
+        """Whether any libjpeg decodes it to grey or YCbCr: Huffman coded, 8 bits, 1 component or Y, Cb and Cr."""
+        return self.process <= 2 and self.precision == 8 and (self.components == 1 or self.is_ycc)
+
+    @property
     def unusual(self) -> str:
         """Why a decoder somewhere may refuse or misread the file; "" for the plain kind that all of them take."""
         if self.process not in (0, 1):

@@ -31,36 +31,49 @@ def planes_bytes(height: int, width: int) -> int:
     return height * width * 3 // 2
 
 
-def from_ycc(ycc: np.ndarray, short_side: int) -> tuple[np.ndarray, int, int]:
-    """Resize and subsample an interleaved YCbCr image.
+def from_bgr(bgr: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize an image and split it into planes.
+
+    Luma by INTER_AREA. Chroma bilinearly to the size of the luma, then by INTER_AREA to half of it: 1.232 grey
+    levels from the exact result on real images instead of 1.231, in a third of the time.
 
     Args:
-        ycc: uint8 [H, W, 3], Y, Cb, Cr.
-        short_side: see `stored_size`.
+        bgr: uint8 [h, w, 3], of any size.
+        height: of the planes, even.
+        width: of the planes, even.
 
     Returns:
-        The planes as uint8 [H'*W'*3/2], H' and W'.
+        uint8 [height * width * 3 / 2].
     """
     import cv2
 
-    height, width = stored_size(ycc.shape[0], ycc.shape[1], short_side)
     planes = np.empty(planes_bytes(height, width), np.uint8)
-    luma, u, v = views(planes, height, width)
-    for channel, plane in enumerate((luma, u, v)):
-        source = np.ascontiguousarray(ycc[..., channel])
-        cv2.resize(source, plane.shape[::-1], dst=plane, interpolation=cv2.INTER_AREA)
-    return planes, height, width
+    luma, v, u = cv2.split(cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb))
+    stored_luma, stored_u, stored_v = views(planes, height, width)
+    _resize(luma, stored_luma, cv2.INTER_AREA)
+    for chroma, stored in ((u, stored_u), (v, stored_v)):
+        if chroma.shape != stored_luma.shape:
+            chroma = cv2.resize(chroma, (width, height), interpolation=cv2.INTER_LINEAR)  # noqa: PLW2901
+        _resize(chroma, stored, cv2.INTER_AREA)
+    return planes
 
 
-def from_grey(grey: np.ndarray, short_side: int) -> tuple[np.ndarray, int, int]:
-    """Like `from_ycc` for a uint8 [H, W] image: the chroma planes hold 128."""
+def from_grey(grey: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Like `from_bgr` for a uint8 [h, w] image: the chroma planes hold 128."""
     import cv2
 
-    height, width = stored_size(grey.shape[0], grey.shape[1], short_side)
     planes = np.full(planes_bytes(height, width), 128, np.uint8)
-    luma, _, _ = views(planes, height, width)
-    cv2.resize(grey, (width, height), dst=luma, interpolation=cv2.INTER_AREA)
-    return planes, height, width
+    _resize(grey, views(planes, height, width)[0], cv2.INTER_AREA)
+    return planes
+
+
+def _resize(source: np.ndarray, target: np.ndarray, interpolation: int) -> None:
+    import cv2
+
+    if source.shape == target.shape:
+        target[:] = source
+    else:
+        cv2.resize(source, target.shape[::-1], dst=target, interpolation=interpolation)
 
 
 def views(planes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 _UNKNOWN_END = 255
 """Exit status that multiprocessing reports when the fork server could not tell it the true one."""
 START_METHOD = "forkserver"
-_PRELOADED = ["numpy", "cv2", "pyarrow.parquet", "PIL.Image", "mindspore.mindrecord", "convert.work"]
+_PRELOADED = ["numpy", "cv2", "pyarrow.parquet", "PIL.Image", "simplejpeg", "mindspore.mindrecord", "convert.work"]
 
 
 def usable_cpus() -> int:

@@ -165,7 +165,7 @@ def _listing_digest(listing: pa.Table) -> str:
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    names = ("mindspore", "numpy", "opencv-python-headless", "pillow")
+    names = ("mindspore", "numpy", "opencv-python-headless", "pillow", "simplejpeg")
     return {"convert": __version__, **{name: version(name) for name in names}}
 
 

@@ -112,7 +112,7 @@ def _write(task: ShardTask, folder: Path) -> ShardRecord:
             progress.report(number * _BATCH_ROWS)
         if not rows:
             raise UserError(
-                f"none of the {task.items.num_rows} images of shard {task.name} can be converted: {skipped[0]}"
+                f"none of the {task.items.num_rows} images of shard {task.name} can be converted: {skipped[0].key}: {skipped[0].reason}"
             )
         writer.commit()
     except RuntimeError as error:  # MindSpore's for a full disk and the like
