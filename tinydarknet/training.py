@@ -263,6 +263,10 @@ def _save(run: Run, path: Path) -> None:
 
 
 def _finish(run: Run, reporter: Reporter, stop: StopRequest) -> int:
+    # msrun kills all ranks when one ends with a status: let none end before the first has saved
+    stopped = int(devices.sum_over_ranks(run.device, np.array([stop.number]))[0])
+    if stopped and not stop.number:
+        stop.number = signal.SIGTERM
     status = {0: EXIT_OK, signal.SIGINT: EXIT_INTERRUPTED}.get(stop.number, devices.EXIT_TERMINATED)
     if status != EXIT_OK:
         reporter.say(

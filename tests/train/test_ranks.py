@@ -2,24 +2,17 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SIZE, tiny_config
+from conftest import REPOSITORY, SIZE, free_port, tiny_config
 
 from tinydarknet import checkpoint
 from tinydarknet.run_folder import RunFolder
 from tinydarknet.training import train
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def msrun(script: Path, *arguments: str | Path | int, cwd: Path) -> subprocess.CompletedProcess:
