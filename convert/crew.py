@@ -30,7 +30,7 @@ def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, row
         return 0.0
     cpu_s = 0.0
     with (
-        pool.process_pool(min(options.workers, len(tasks))) as executor,
+        pool.process_pool(min(options.workers, len(tasks)), pool.PRELOAD_FOR_SHARDS) as executor,
         tqdm(total=rows, initial=rows_done, unit="images", smoothing=0.05, mininterval=1.0, disable=None) as bar,
     ):
         watch = pool.DeathWatch()

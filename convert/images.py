@@ -156,7 +156,7 @@ def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
     warning = ""
     if header is not None and not header.unusual:
         _refuse_broken(header)
-        warning = _warning(data) if check == "decode" else ""
+        warning = libjpeg_warning(data) if check == "decode" else ""
         if not warning:
             return Payload(data, header.height, header.width, "kept", "")
     image, orientation, reason = _open(data)
@@ -164,7 +164,7 @@ def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
     return _as_jpeg(pixels, encoding.quality, reason or warning)
 
 
-def _warning(data: bytes) -> str:
+def libjpeg_warning(data: bytes) -> str:
     """What libjpeg-turbo has to say against the file, "" if nothing; luma alone is enough, all of the scan is read."""
     import simplejpeg
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from convert.errors import UserError
@@ -35,6 +36,8 @@ QUARANTINE_NAME = "quarantine"
 """Folder for source files that could not be converted, if the user wanted them kept."""
 WORK_PREFIX = "work-"
 """Of the folders in it where shards are being made."""
+
+_SEAL = "manifest_sha256"
 
 EncodingName = Literal["yuv420", "original", "jpeg"]
 
@@ -150,8 +153,22 @@ class Manifest:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Publish the manifest: from here on `directory` is a dataset."""
-    text = json.dumps(dataclasses.asdict(manifest), indent=1, ensure_ascii=False)
+    fields = dataclasses.asdict(manifest)
+    fields[_SEAL] = _seal(fields)
+    text = json.dumps(fields, indent=1, ensure_ascii=False)
     write_bytes(directory / MANIFEST_NAME, (text + "\n").encode())
+
+
+def _seal(fields: dict[str, Any]) -> str:
+    """SHA-256 over all fields but the seal itself."""
+    others = {name: value for name, value in fields.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+
+
+def is_sealed(directory: Path) -> bool:
+    """Whether the manifest is as it was written: an edited one may still load."""
+    fields = json.loads((directory / MANIFEST_NAME).read_bytes())
+    return fields.get(_SEAL) == _seal(fields)
 
 
 def load_manifest(directory: Path) -> Manifest:
@@ -189,6 +206,7 @@ def load_manifest(directory: Path) -> Manifest:
 
 
 def _manifest_from(fields: dict[str, Any]) -> Manifest:
+    fields = {name: value for name, value in fields.items() if name != _SEAL}
     return Manifest(
         **{
             **fields,
@@ -202,12 +220,15 @@ def _manifest_from(fields: dict[str, Any]) -> Manifest:
 
 
 def logical_digest(index: pa.Table) -> str:
-    """SHA-256 over key, label, payload size and payload CRC-32 of all rows, in the order of their keys."""
-    digest = hashlib.sha256()
+    """SHA-256 over `key TAB label TAB length TAB crc32 TAB` of all rows, in the order of their keys."""
     rows = index.select(["key", "label", "length", "crc32"]).sort_by("key")
-    for batch in rows.to_batches(max_chunksize=10_000):
-        lines = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        digest.update("".join(f"{key}\t{label}\t{length}\t{crc32}\n" for key, label, length, crc32 in lines).encode())
+    columns = [column.cast(pa.string()) for column in rows.columns]
+    lines = pc.call_function("binary_join_element_wise", [*columns, pa.scalar(""), pa.scalar("\t")])
+    digest = hashlib.sha256()
+    for chunk in lines.chunks:
+        _, offsets, text = chunk.buffers()
+        first, last = np.frombuffer(offsets, np.int32)[[chunk.offset, chunk.offset + len(chunk)]]
+        digest.update(memoryview(text)[first:last])
     return digest.hexdigest()
 
 

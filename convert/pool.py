@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +20,15 @@ T = TypeVar("T")
 _UNKNOWN_END = 255
 """Exit status that multiprocessing reports when the fork server could not tell it the true one."""
 START_METHOD = "forkserver"
-_PRELOADED = ["numpy", "cv2", "pyarrow.parquet", "PIL.Image", "simplejpeg", "mindspore.mindrecord", "convert.work"]
+PRELOAD_FOR_SHARDS = (
+    "numpy",
+    "cv2",
+    "pyarrow.parquet",
+    "PIL.Image",
+    "simplejpeg",
+    "mindspore.mindrecord",
+    "convert.work",
+)
 
 
 def usable_cpus() -> int:
@@ -29,14 +37,14 @@ def usable_cpus() -> int:
 
 
 @contextmanager
-def process_pool(workers: int) -> Iterator[Executor]:
+def process_pool(workers: int, preload: Sequence[str]) -> Iterator[Executor]:
     """Worker processes on this machine; they are gone when the block ends, whatever ends it.
 
-    They are forked from a server that has imported MindSpore once (3 s), never from this process, whose
+    They are forked from a server that has imported `preload` once (MindSpore takes 3 s), never from this process, whose
     threads a fork would not survive.
     """
     context = multiprocessing.get_context(START_METHOD)
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(list(preload))
     executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
     try:
         yield executor

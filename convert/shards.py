@@ -27,8 +27,9 @@ DB_SUFFIX = ".db"
 HEADER_BYTES = 1 << 20
 """MindSpore's default of 16 MiB is room for the page table of far larger files."""
 PAGE_BYTES = 1 << 25
-"""MindSpore's default; a payload must fit into one page."""
-PAYLOAD_BYTES_MAX = PAGE_BYTES - 64
+"""MindSpore's default."""
+SMALL_PAGE_BYTES = 1 << 23
+"""Where images are at most 512 pixels high or wide: a shard starts with an empty page, which small shards should not pay for."""
 
 _SCHEMA = {
     "image": {"type": "bytes"},
@@ -44,8 +45,13 @@ _LENGTH_BYTES = 8
 
 def layout_for(encoding: Encoding) -> Layout:
     """Header and page size of the shards of a dataset."""
-    del encoding
-    return Layout(HEADER_BYTES, PAGE_BYTES)
+    small = encoding.name != "original" and 0 < encoding.short_side <= 512
+    return Layout(HEADER_BYTES, SMALL_PAGE_BYTES if small else PAGE_BYTES)
+
+
+def payload_bytes_max(layout: Layout) -> int:
+    """The largest payload that fits into a page."""
+    return layout.page_bytes - 64
 
 
 def shard_name(split: str, index: int) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import tyro
 from tqdm import tqdm
 
-from convert import pool
+from convert import images, pool
 from convert.errors import UserError
 from convert.files import sha256_file
 from convert.manifest import (
@@ -23,11 +23,14 @@ from convert.manifest import (
     QUARANTINE_NAME,
     STAGING_NAME,
     Manifest,
+    is_sealed,
     load_manifest,
     logical_digest,
     read_index_table,
 )
 from convert.shards import DB_SUFFIX, read_db
+
+_PRELOAD = ("numpy", "cv2", "simplejpeg", "convert.verify")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class VerifyOptions:
     """The dataset directory."""
     quick: bool = False
     """Only what needs no reading of shards: names, sizes, the manifest and the index."""
+    decode: bool = False
+    """Decode every JPEG as well, which takes ten times as long."""
     workers: int = field(default_factory=pool.usable_cpus)
     """Worker processes."""
 
@@ -51,6 +56,10 @@ def verify(options: VerifyOptions) -> int:
     manifest = load_manifest(options.dataset)
     index = read_index_table(options.dataset, manifest)
     faults = [*_file_faults(options.dataset, manifest), *_index_faults(manifest, index)]
+    if not is_sealed(options.dataset):
+        faults.append(f"{MANIFEST_NAME} has been edited since it was written")
+    if not options.quick and logical_digest(index) != manifest.logical_digest:
+        faults.append(f"{MANIFEST_NAME}: its logical_digest is not that of {INDEX_NAME}")
     if not faults and not options.quick:
         faults = _shard_faults(options, manifest, index)
     if faults:
@@ -80,48 +89,57 @@ def _file_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _index_faults(manifest: Manifest, index: pa.Table) -> Iterator[str]:
-    if logical_digest(index) != manifest.logical_digest:
-        yield f"{MANIFEST_NAME}: its logical_digest is not that of {INDEX_NAME}"
     for name, column in (("payload_bytes", "length"), ("source_bytes", "source_bytes")):
         total = int(index.column(column).to_numpy().sum())
         if total != getattr(manifest, name):
             yield f"{MANIFEST_NAME}: {name} is {getattr(manifest, name)}, the index adds up to {total}"
-    counts = np.bincount(index.column("shard").to_numpy(), minlength=len(manifest.shards))
-    for shard, count in zip(manifest.shards, counts, strict=False):
-        if shard.rows != count:
-            yield f"{MANIFEST_NAME}: {shard.name} has {shard.rows} rows, the index says {count}"
+    wanted = np.repeat(np.arange(len(manifest.shards)), [shard.rows for shard in manifest.shards])
+    if not np.array_equal(index.column("shard").to_numpy(), wanted):
+        yield f"{INDEX_NAME}: its rows per shard are not those of {MANIFEST_NAME}"
+    if manifest.encoding.name == "yuv420":
+        height, width, length = (
+            index.column(name).to_numpy().astype(np.int64) for name in ("height", "width", "length")
+        )
+        for row in np.flatnonzero(height * width * 3 != length * 2)[:5]:
+            yield f"{INDEX_NAME}: {index.column('key')[row]} has {length[row]} bytes, not those of {height[row]}x{width[row]} planes"
     labels = index.column("label").to_numpy()
     if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(manifest.classes):
         yield f"{INDEX_NAME}: labels reach from {labels.min()} to {labels.max()}, the manifest has {len(manifest.classes)} classes"
 
 
 def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -> list[str]:
-    shard_column = index.column("shard").to_numpy()
+    starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
+    faults: list[str] = []
+    cpu_s = 0.0
     with (
-        pool.process_pool(min(options.workers, len(manifest.shards))) as executor,
+        pool.process_pool(min(options.workers, len(manifest.shards)), _PRELOAD) as executor,
         tqdm(total=sum(s.data_bytes for s in manifest.shards), unit="B", unit_scale=True, disable=None) as bar,
     ):
-        pending = {
-            executor.submit(
-                check_shard, options.dataset, manifest, number, index.filter(pa.array(shard_column == number))
-            ): shard
-            for number, shard in enumerate(manifest.shards)
-        }
-        faults = []
+        pending = {}
+        for number, shard in enumerate(manifest.shards):
+            rows = index.slice(int(starts[number]), shard.rows)
+            task = (check_shard, options.dataset, manifest, number, rows, options.decode)
+            pending[executor.submit(pool.timed, *task)] = shard
         for future in as_completed(pending):
-            faults += future.result()
+            checked = future.result()
+            faults += checked.result
+            cpu_s += checked.cpu_s
             bar.update(pending[future].data_bytes)
+    print(
+        f"read {sum(s.data_bytes for s in manifest.shards) / 1e6:,.0f} MB at {bar.total / 1e6 / cpu_s:,.0f} MB per core-second"
+    )
     return sorted(faults)
 
 
-def check_shard(directory: Path, manifest: Manifest, number: int, rows: pa.Table) -> list[str]:
-    """All faults of one shard: hashes, its `.db` against the index, and every payload's CRC-32.
+def check_shard(directory: Path, manifest: Manifest, number: int, rows: pa.Table, decode: bool) -> list[str]:
+    """All faults of one shard: hashes, its `.db` against the index, every payload's CRC-32, perhaps its pixels.
 
     Args:
         directory: the dataset directory.
         manifest: its manifest.
         number: of the shard.
         rows: the shard's rows of the index.
+        decode: whether to decode every JPEG.
     """
     shard = manifest.shards[number]
     path = directory / shard.name
@@ -151,6 +169,9 @@ def check_shard(directory: Path, manifest: Manifest, number: int, rows: pa.Table
     shard_bytes = np.memmap(path, np.uint8, "r")
     columns = [rows.column(name).to_pylist() for name in ("offset", "length", "crc32", "key")]
     for offset, length, crc32, key in zip(*columns, strict=True):
-        if zlib.crc32(shard_bytes[offset : offset + length].data) != crc32:
+        payload = shard_bytes[offset : offset + length]
+        if zlib.crc32(payload.data) != crc32:
             faults.append(f"{shard.name}: the image {key} is damaged (its CRC-32 differs)")
+        elif decode and manifest.encoding.name != "yuv420" and (why := images.libjpeg_warning(payload.tobytes())):
+            faults.append(f"{shard.name}: the image {key} does not decode ({why})")
     return faults

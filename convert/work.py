@@ -34,7 +34,7 @@ from convert.manifest import (
     ShardEntry,
     SkippedItem,
 )
-from convert.shards import DB_SUFFIX, PAYLOAD_BYTES_MAX, STORED_FIELDS, ShardWriter, read_db
+from convert.shards import DB_SUFFIX, STORED_FIELDS, ShardWriter, payload_bytes_max, read_db
 from convert.sources.base import Reader
 
 OnBad = Literal["fail", "skip", "quarantine"]
@@ -163,7 +163,7 @@ def _leave_out(task: ShardTask, item: dict, data: bytes, error: BadImageError, c
 
 def _row(task: ShardTask, position: int, item: dict, data: bytes) -> dict:
     payload = images.encode(data, task.encoding, task.check)
-    if len(payload.data) > PAYLOAD_BYTES_MAX:
+    if len(payload.data) > payload_bytes_max(task.layout):
         raise BadImageError(f"{len(payload.data):,} bytes when encoded, more than a MindRecord page holds")
     return {
         "id": task.first_id + position,

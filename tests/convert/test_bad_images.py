@@ -28,7 +28,7 @@ def damaged(tree, tmp_path):
 
 
 def test_stopping_is_the_default(damaged, tmp_path):
-    with pytest.raises(UserError, match="cannot be converted: .* --on-bad skip"):
+    with pytest.raises(UserError, match=r"cannot be converted: .* --on-bad skip"):
         make(damaged, tmp_path / "out")
     skipped = make(damaged, tmp_path / "out", on_bad="skip")  # goes on with the work already done
     assert same_files(skipped, make(damaged, tmp_path / "afresh", on_bad="skip", workers=1))

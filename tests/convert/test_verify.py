@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from convert.errors import UserError
 from convert.inspect import InspectOptions, inspect
-from convert.verify import VerifyOptions, verify
+from convert.manifest import load_manifest, read_index_table
+from convert.verify import VerifyOptions, check_shard, verify
 
 
 @pytest.fixture
@@ -94,6 +97,55 @@ def test_an_edited_manifest_is_found(dataset, edit):
     edit(fields)
     path.write_text(json.dumps(fields))
     assert str(dataset) in faults(dataset, quick=True)
+
+
+def test_a_field_that_nothing_else_depends_on_is_sealed_too(dataset):
+    path = dataset / "manifest.json"
+    path.write_text(path.read_text().replace("tench", "trout"))
+    assert "manifest.json has been edited" in faults(dataset, quick=True)
+
+
+def test_five_hundred_flipped_bits(planes_dataset, tmp_path):
+    """Each in a random place of a shard or its .db; found from the hash, and by name where an image is hit."""
+    manifest = load_manifest(planes_dataset)
+    rows = read_index_table(planes_dataset, manifest).slice(0, manifest.shards[0].rows)
+    shard = manifest.shards[0].name
+    for name in (shard, shard + ".db"):
+        shutil.copy(planes_dataset / name, tmp_path / name)
+    generator = np.random.default_rng(7)
+    spans = list(zip(*(rows.column(name).to_pylist() for name in ("offset", "length", "key")), strict=True))
+    for turn in range(500):
+        path = tmp_path / (shard if turn % 5 else shard + ".db")
+        position = int(generator.integers(path.stat().st_size))
+        hit = [key for offset, length, key in spans if path.name == shard and offset <= position < offset + length]
+        with path.open("r+b") as stream:
+            stream.seek(position)
+            byte = stream.read(1)[0]
+            stream.seek(position)
+            stream.write(bytes([byte ^ 1 << int(generator.integers(8))]))
+            stream.flush()
+            found = check_shard(tmp_path, manifest, 0, rows, decode=False)
+            stream.seek(position)
+            stream.write(bytes([byte]))
+        assert any(path.name in fault for fault in found)
+        assert all(any(key in fault for fault in found) for key in hit)
+    assert check_shard(tmp_path, manifest, 0, rows, decode=False) == []
+
+
+def test_images_that_do_not_decode_are_found(dataset):
+    """Even where every checksum agrees, because somebody has made them agree."""
+    manifest = load_manifest(dataset)
+    rows = read_index_table(dataset, manifest).slice(0, manifest.shards[0].rows)
+    row = rows.slice(3, 1).to_pylist()[0]
+    with (dataset / manifest.shards[0].name).open("r+b") as stream:
+        stream.seek(row["offset"] + row["length"] // 2)
+        stream.write(b"\xff\xd9")
+        stream.seek(row["offset"])
+        crc32 = zlib.crc32(stream.read(row["length"]))
+    crcs = rows.column("crc32").to_pylist()
+    crcs[3] = crc32
+    rows = rows.set_column(rows.schema.get_field_index("crc32"), "crc32", pa.array(crcs, pa.uint32()))
+    assert f"the image {row['key']} does not decode" in " ".join(check_shard(dataset, manifest, 0, rows, decode=True))
 
 
 def test_inspect_tells_what_is_there(original_dataset, capsys):
