@@ -147,7 +147,7 @@ class RunCallback(Callback):
 
     def _report(self, step: int, score: Score) -> None:
         self._reporter.say(score.line())
-        fields = {"step": step, "top1": score.top1, "top5": score.top5, "total": score.total}
+        fields = {"step": step, "top1": score.top1, "top5": score.top5, "total": score.total, **score.accuracies}
         self._reporter.event("evaluation", {**fields, "seconds": round(score.seconds, 3)})
 
 

@@ -1,8 +1,10 @@
-"""Tells people and programs how a run goes: a progress bar or plain lines, JSONL, and the reference's lines."""
+"""Tells people and programs how a run goes: a progress bar or plain lines, JSONL, CSV, TensorBoard, the reference's lines."""
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -11,14 +13,30 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tinydarknet.tensorboard import EventWriter
+
+STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "images_per_s", "waiting_share")
+SCALARS = {
+    "step": ("loss", "learning_rate", "images_per_s", "waiting_share"),
+    "evaluation": ("top_1_accuracy", "top_5_accuracy"),
+}
+"""What TensorBoard shows of which event."""
+
 
 class Reporter:
     """Speaks for the first rank; on the others it is silent and writes nothing."""
 
-    def __init__(self, log: Path, speaks: bool, first_step: int, total_steps: int) -> None:
-        """Append to `log`; the bar runs from `first_step` to `total_steps`, on a terminal only."""
+    def __init__(self, folder: Path, speaks: bool, first_step: int, total_steps: int) -> None:
+        """Append to log.jsonl and log.csv in `folder`; the bar runs to `total_steps`, on a terminal only."""
         self._speaks = speaks
-        self._log = log.open("a", encoding="utf-8") if speaks else None
+        if speaks:
+            self._log = (folder / "log.jsonl").open("a", encoding="utf-8")
+            self._table = (folder / "log.csv").open("a", encoding="utf-8", newline="")
+            self._rows = csv.DictWriter(self._table, STEP_COLUMNS, extrasaction="ignore")
+            if self._table.tell() == 0:
+                self._rows.writeheader()
+            now = time.time()
+            self._scalars = EventWriter(folder / f"events.out.tfevents.{now:.6f}.{os.getpid()}", now)
         on_terminal = speaks and sys.stderr.isatty()
         self._bar = tqdm(
             total=total_steps, initial=first_step, unit="step", disable=not on_terminal, dynamic_ncols=True
@@ -38,11 +56,17 @@ class Reporter:
                 print(line, flush=True)
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Append one line to the JSONL log; it is on its way to the disk when this returns."""
-        if self._log is not None:
-            record = {"event": kind, **fields, "unix_time_s": round(time.time(), 3)}
-            self._log.write(json.dumps(record) + "\n")
-            self._log.flush()
+        """Write one event to the logs; it is on its way to the disk when this returns."""
+        if not self._speaks:
+            return
+        now = time.time()
+        self._log.write(json.dumps({"event": kind, **fields, "unix_time_s": round(now, 3)}) + "\n")
+        self._log.flush()
+        if kind == "step":
+            self._rows.writerow(fields)
+            self._table.flush()
+        if kind in SCALARS:
+            self._scalars.scalars(fields["step"], now, {f"{kind}/{name}": fields[name] for name in SCALARS[kind]})
 
     def advance(self, steps: int, postfix: Mapping[str, str]) -> None:
         """Move the bar on."""
@@ -51,10 +75,12 @@ class Reporter:
             self._bar.update(steps)
 
     def close(self) -> None:
-        """Take the bar down and close the log."""
+        """Take the bar down and close the logs."""
         self._bar.close()
-        if self._log is not None:
+        if self._speaks:
             self._log.close()
+            self._table.close()
+            self._scalars.close()
 
 
 def loss_line(epoch: int, step_in_epoch: int, loss: float) -> str:

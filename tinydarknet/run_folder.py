@@ -22,7 +22,6 @@ from convert.files import write_bytes
 
 CONFIG_NAME = "config.json"
 ENVIRONMENT_NAME = "environment.json"
-LOG_NAME = "log.jsonl"
 BEST_NAME = "best.ckpt"
 
 _STEP_PATTERN = re.compile(r"step-(\d{9,})\.ckpt")
@@ -34,11 +33,6 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
-
-    @property
-    def log(self) -> Path:
-        """One JSON object per line."""
-        return self.path / LOG_NAME
 
     @property
     def best(self) -> Path:

@@ -80,7 +80,7 @@ def train(config: TrainConfig) -> int:
     run = _build(config, device, manifest)
     restored_from = _restore(run)
     first_step, total_steps = run.state.step, run.milestones.total_steps
-    reporter = Reporter(run.folder.log, device.is_first, first_step, total_steps)
+    reporter = Reporter(run.folder.path, device.is_first, first_step, total_steps)
     try:
         for note in (*notes, *restored_from, f"run folder {run.folder.path}"):
             reporter.say(note)

@@ -1,10 +1,13 @@
 """Milestones and hit counting: tables."""
 
+import struct
+
 import numpy as np
 import pytest
 
 from tinydarknet.counting import count_hits, ranks_of_labels
 from tinydarknet.milestones import Milestones
+from tinydarknet.tensorboard import EventWriter, masked_crc32c
 
 
 @pytest.mark.parametrize(
@@ -49,3 +52,24 @@ def test_nonsense_is_refused():
         count_hits(np.array([[np.nan, 1.0]]), np.array([0]))
     with pytest.raises(ValueError, match="below the 2 classes"):
         count_hits(np.array([[0.0, 1.0]]), np.array([2]))
+
+
+def test_tensorboard_checksums_and_records(tmp_path):
+    """CRC-32C of 32 zero bytes is 8A9136AA (RFC 3720, B.4); TensorBoard's mask is applied on top."""
+    crc = 0x8A9136AA
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    assert masked_crc32c(bytes(32)) == masked.to_bytes(4, "little")
+    path = tmp_path / "events.out.tfevents.1"
+    with EventWriter(path, 1.0) as writer:
+        writer.scalars(300, 2.0, {"loss": 0.5})
+    data, records = path.read_bytes(), []
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        assert data[8:12] == masked_crc32c(data[:8])
+        records.append(data[12 : 12 + length])
+        assert data[12 + length : 16 + length] == masked_crc32c(records[-1])
+        data = data[16 + length :]
+    assert records[0] == b"\x09" + struct.pack("<d", 1.0) + b"\x1a\x0dbrain.Event:2"
+    value = b"\x0a\x04loss\x15" + struct.pack("<f", 0.5)
+    summary = b"\x0a" + bytes([len(value)]) + value
+    assert records[1] == b"\x09" + struct.pack("<d", 2.0) + b"\x10\xac\x02\x2a" + bytes([len(summary)]) + summary

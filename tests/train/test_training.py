@@ -1,5 +1,6 @@
 """Whole runs on 27 small images: logs, resuming, stopping, refusals."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -67,6 +68,10 @@ def test_a_run_leaves_what_it_promises(finished_run, planes_data):
     assert described.run is not None
     best = max(events(finished_run, "evaluation"), key=lambda line: line["top1"])
     assert described.run.best_top1 == pytest.approx(best["top1"] / 27)
+    rows = list(csv.DictReader((finished_run / "log.csv").open()))
+    assert [float(row["loss"]) for row in rows] == [line["loss"] for line in events(finished_run, "step")]
+    (board,) = finished_run.glob("events.out.tfevents.*")
+    assert board.read_bytes().count(b"step/loss") == 9
     rates = [line["learning_rate"] for line in events(finished_run, "step")]
     np.testing.assert_allclose(rates, 0.02 * np.array([1 / 3, 2 / 3, 1, 1, 1, 1, 0.3, 0.3, 0.3]), rtol=1e-6)
 
