@@ -50,7 +50,8 @@ def measure_conversions(options: ConvertRateOptions) -> list[dict[str, Any]]:
 
 def _measure_encoding(options: ConvertRateOptions, encoding: EncodingName) -> dict[str, Any]:
     from convert.manifest import load_manifest
-    from convert.run import RunOptions, run
+    from convert.options import RunOptions
+    from convert.run import run
     from convert.verify import VerifyOptions, verify
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):

@@ -7,16 +7,35 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from convert.errors import UserError
 from convert.manifest import EncodingName, load_manifest, read_index_table
-from convert.run import RunOptions, run
+from convert.options import RunOptions
+from convert.run import run
+from tinydarknet.feed.choosing import FeedName
 from tinydarknet.feed.records import Records
 
-ENCODING_OF_FEED: dict[str, EncodingName] = {"planes": "yuv420", "host": "original", "reference": "original"}
+MeasuredFeed = Literal["planes", "host", "host_jpeg", "reference"]
+
+
+@dataclass(frozen=True)
+class FeedKind:
+    """A feed together with the encoding that it is measured on."""
+
+    feed: FeedName
+    encoding: EncodingName
+
+
+FEED_KINDS: dict[MeasuredFeed, FeedKind] = {
+    "planes": FeedKind("planes", "yuv420"),
+    "host": FeedKind("host", "original"),
+    "host_jpeg": FeedKind("host", "jpeg"),
+    "reference": FeedKind("reference", "original"),
+}
 _JPEG_QUALITY = 95
 
 
@@ -29,7 +48,7 @@ class FeedData:
     """Where they come from, for the result: a fair comparison depends on it."""
 
 
-def data_for_feed(feed: str, given: Sequence[Path], folder: Path) -> FeedData:
+def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path) -> FeedData:
     """Find a dataset for `feed` among `given`, or convert the first of them into `folder`.
 
     Planes are made from stored JPEGs without loss of meaning. JPEGs made from planes are smaller than the
@@ -38,7 +57,7 @@ def data_for_feed(feed: str, given: Sequence[Path], folder: Path) -> FeedData:
     Raises:
         UserError: a given folder is no dataset.
     """
-    wanted = ENCODING_OF_FEED[feed]
+    wanted = FEED_KINDS[feed].encoding
     for directory in given:
         if load_manifest(directory).encoding.name == wanted:
             return FeedData(directory, "as given")
@@ -52,9 +71,9 @@ def data_for_feed(feed: str, given: Sequence[Path], folder: Path) -> FeedData:
             status = run(RunOptions(files, output, encoding=wanted))
         if status:
             raise UserError(f"{source} could not be converted to {wanted}")
-    if stored.name == "yuv420":
+    if stored.name == "yuv420" and wanted != "yuv420":
         return FeedData(output, f"JPEG quality {_JPEG_QUALITY} made from planes of short side {stored.short_side}")
-    return FeedData(output, f"planes made from the {stored.name} dataset")
+    return FeedData(output, f"made from the {stored.name} dataset")
 
 
 def _unpack(directory: Path, folder: Path) -> None:

@@ -5,20 +5,20 @@ python benchmarks/feed_rate.py --data data/imagenet/train --feeds planes referen
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from benchmarks.harness import cpu_seconds, emit
+from benchmarks.datasets import FEED_KINDS, MeasuredFeed, data_for_feed
+from benchmarks.harness import cpu_seconds, drop_from_page_cache, emit
 from convert.cli import Command, main_single
 from convert.errors import UserError
-from tinydarknet.feed.opening import FeedName
 
 _WARMUP_BATCHES = 2
 
@@ -29,8 +29,8 @@ class FeedRateOptions:
 
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]
     """Datasets with the same images; an encoding that a feed needs and none has is made from the first, for the run."""
-    feeds: tuple[FeedName, ...] = ("planes", "host", "reference")
-    """Which feeds to measure."""
+    feeds: tuple[MeasuredFeed, ...] = ("planes", "host", "host_jpeg", "reference")
+    """Which feeds to measure: planes on yuv420, host on original, host_jpeg on jpeg, reference on original."""
     batch_size: int = 128
     """Images per batch."""
     image_size: int = 224
@@ -41,6 +41,8 @@ class FeedRateOptions:
     """Least duration of one repeat of one feed."""
     repeats: int = 3
     """Turns; the medians count."""
+    page_cache: Literal["warm", "cold"] = "warm"
+    """cold: drop the dataset's files from the page cache before each turn, which then ends with the epoch."""
     json: Path | None = None
     """Write the JSON lines here too."""
 
@@ -63,8 +65,6 @@ class Repeat:
 
 def measure_feeds(options: FeedRateOptions) -> list[dict[str, Any]]:
     """Run all feeds in turns; one result per feed, with its ratio to the reference feed if that was measured too."""
-    from benchmarks.datasets import data_for_feed
-
     with tempfile.TemporaryDirectory() as folder:
         data = {feed: data_for_feed(feed, options.data, Path(folder)) for feed in options.feeds}
         turns = [
@@ -84,7 +84,7 @@ def measure_feeds(options: FeedRateOptions) -> list[dict[str, Any]]:
                 "threads": options.threads,
                 "batch_size": options.batch_size,
                 "image_size": options.image_size,
-                "page_cache": "warm",
+                "page_cache": options.page_cache,
                 **_describe(data[feed].directory),
                 "images": data[feed].images,
             }
@@ -112,46 +112,57 @@ def _describe(directory: Path) -> dict[str, Any]:
     }
 
 
-def _one_turn(options: FeedRateOptions, feed: str, directory: Path) -> Repeat:
+def _one_turn(options: FeedRateOptions, feed: MeasuredFeed, directory: Path) -> Repeat:
     """Take batches for `seconds`, after a warm-up, checking that they are what they should be."""
     from tinydarknet.colour import IMAGENET
     from tinydarknet.feed import open_train_feed
     from tinydarknet.feed.augment import Augmentation
 
-    batches = iter(
-        open_train_feed(
-            directory,
-            batch_size=options.batch_size,
-            image_size=options.image_size,
-            seed=0,
-            rank=0,
-            world_size=1,
-            first_step=0,
-            last_step=10**6,
-            augmentation=Augmentation(),
-            normalization=IMAGENET,
-            feed=feed,  # pyright: ignore[reportArgumentType]
-            threads=options.threads,
-        )
+    cold = options.page_cache == "cold"
+    if cold:
+        drop_from_page_cache(directory)
+    opened = open_train_feed(
+        directory,
+        batch_size=options.batch_size,
+        image_size=options.image_size,
+        seed=0,
+        rank=0,
+        world_size=1,
+        first_step=0,
+        last_step=_rows(directory) // options.batch_size if cold else 10**6,
+        augmentation=Augmentation(),
+        normalization=IMAGENET,
+        feed=FEED_KINDS[feed].feed,
+        threads=options.threads,
     )
-    for _ in itertools.repeat(None, _WARMUP_BATCHES):
-        batch = next(batches)
-    size = (options.image_size, options.image_size)
-    pixels = batch["y" if "y" in batch else "image"]
-    if len(pixels) != options.batch_size or pixels.shape[-2:] != size:
-        raise UserError(f"the {feed} feed gave batches of shape {pixels.shape}")
-    images = 0
-    seen: set[bytes] = set()
-    wall_start, cpu_start = time.perf_counter(), cpu_seconds()
-    while time.perf_counter() - wall_start < options.seconds:
-        batch = next(batches)
-        images += len(batch["id"])
-        seen.add(batch["id"].tobytes())
-    wall_s, cpu_s = time.perf_counter() - wall_start, cpu_seconds() - cpu_start
-    batches.close()  # pyright: ignore[reportAttributeAccessIssue]
+    with contextlib.closing(opened.batches()) as batches:
+        for _ in range(0 if cold else _WARMUP_BATCHES):
+            next(batches)
+        images = 0
+        seen: set[bytes] = set()
+        wall_start, cpu_start = time.perf_counter(), cpu_seconds()
+        for batch in batches:
+            _check_shape(options, feed, batch)
+            images += len(batch["id"])
+            seen.add(batch["id"].tobytes())
+            if not cold and time.perf_counter() - wall_start >= options.seconds:
+                break
+        wall_s, cpu_s = time.perf_counter() - wall_start, cpu_seconds() - cpu_start
     if len(seen) * options.batch_size < images:
         raise UserError(f"the {feed} feed repeated a batch of ids")
     return Repeat(images / wall_s, images / cpu_s)
+
+
+def _check_shape(options: FeedRateOptions, feed: str, batch: dict[str, Any]) -> None:
+    pixels = batch["y" if "y" in batch else "image"]
+    if len(pixels) != options.batch_size or pixels.shape[-2:] != (options.image_size, options.image_size):
+        raise UserError(f"the {feed} feed gave batches of shape {pixels.shape}")
+
+
+def _rows(directory: Path) -> int:
+    from convert.manifest import load_manifest
+
+    return load_manifest(directory).rows
 
 
 def main() -> None:

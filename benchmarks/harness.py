@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from convert.files import write_bytes
 from tinydarknet.run_folder import git_revision
@@ -66,6 +66,23 @@ def cpu_seconds() -> float:
     """CPU time so far of this process and of its children that have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def process_memory_mb(field: Literal["VmRSS", "VmHWM"]) -> float:
+    """This process's resident memory, present (VmRSS) or greatest so far (VmHWM), in megabytes; Linux only."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024 / 1e6
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def drop_from_page_cache(directory: Path) -> None:
+    """Ask the kernel to forget a dataset's files, so that the next use reads the disk; Linux only."""
+    for path in directory.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())  # dirty pages would stay
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:

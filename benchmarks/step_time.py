@@ -80,6 +80,7 @@ def _time_on(options: StepTimeOptions, data: Path) -> dict[str, Any]:
     rates = measure_feeds(
         FeedRateOptions(
             data=(data,),
+            feeds=("planes", "reference"),
             image_size=options.image_size,
             batch_size=options.batch_size,
             threads=options.threads,
@@ -122,7 +123,8 @@ def _time_on(options: StepTimeOptions, data: Path) -> dict[str, Any]:
 
 def _sample(folder: Path, batch_size: int) -> Path:
     """Convert a few of the built-in images, enough for one step."""
-    from convert.run import RunOptions, run
+    from convert.options import RunOptions
+    from convert.run import run
     from convert.sample import SampleOptions, sample
 
     sample(SampleOptions(folder / "images", images=max(64, 2 * batch_size)))

@@ -26,6 +26,9 @@ COMMANDS = {
     "benchmarks/feed_rate.py": ["--data", "dataset"],
     "benchmarks/convert_rate.py": ["--source", "source"],
     "benchmarks/step_time.py": [],
+    "benchmarks/stored_size.py": ["--source", "source"],
+    "benchmarks/thread_scaling.py": ["--data", "dataset"],
+    "benchmarks/open_rate.py": [],
 }
 """Every command, with the arguments that it cannot do without."""
 

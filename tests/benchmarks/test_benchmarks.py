@@ -40,6 +40,36 @@ def test_feed_rate_measures_both_feeds_from_one_dataset(dataset, request, tmp_pa
     assert {planes["images"], reference["images"]} - {"as given"}
 
 
+def test_feed_rate_measures_every_feed_and_a_cold_start(original_dataset, tmp_path):
+    small = ("--batch-size", 16, "--image-size", 64, "--page-cache", "cold", "--repeats", 1)
+    results = results_of("feed_rate", "--data", original_dataset, *small, cwd=tmp_path)
+    assert [result["feed"] for result in results] == ["planes", "host", "host_jpeg", "reference"]
+    assert [result["encoding"] for result in results] == ["yuv420", "original", "jpeg", "original"]
+    assert {result["page_cache"] for result in results} == {"cold"}
+
+
+def test_open_rate_opens_generated_rows(tmp_path):
+    (result,) = results_of("open_rate", "--rows", 5000, "--shards", 3, "--ranks", 2, cwd=tmp_path)
+    assert (result["rows"], result["shards"]) == (5000, 3)
+    assert result["open_s"] > 0
+
+
+def test_stored_size_shows_that_larger_is_closer(tree, tmp_path):
+    options = ("--source", tree / "train", "--short-sides", 128, 0, "--crops", 1)
+    small, whole = results_of("stored_size", *options, cwd=tmp_path)
+    assert small["grey_levels_mean"] > whole["grey_levels_mean"] > 0
+    assert small["stored_bytes_per_image"] < whole["stored_bytes_per_image"]
+    assert small["images"] == 70
+
+
+def test_thread_scaling_holds_the_feed_against_a_loop(planes_dataset, tmp_path):
+    options = ("--data", planes_dataset, "--batch-size", 16, "--image-size", 64, "--seconds", 0.2, "--repeats", 1)
+    one, two = results_of("thread_scaling", *options, cwd=tmp_path)
+    assert (one["threads"], two["threads"]) == (1, 2)
+    assert one["feed_over_loop"] == 1
+    assert two["feed_over_loop"] > 0
+
+
 def test_convert_rate_measures_conversion_and_verification(tree, tmp_path):
     results = results_of("convert_rate", "--source", tree / "train", "--repeats", 1, cwd=tmp_path)
     assert [result["encoding"] for result in results] == ["yuv420", "original"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,6 +40,10 @@ class Feed(Protocol):
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches as numpy arrays, each valid until the next is asked for."""
+        ...
+
+    def batches(self) -> Generator[Batch, None, None]:
+        """The same as a generator, which can be closed early."""
         ...
 
     def dataset(self) -> Dataset:

@@ -7,7 +7,7 @@ so they follow its seed and its workers rather than the image's id.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +54,10 @@ class ReferenceFeed:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield every batch once, in order."""
+        return self.batches()
+
+    def batches(self) -> Generator[Batch, None, None]:
+        """The same as a generator."""
         iterator = self.dataset().create_dict_iterator(num_epochs=1, output_numpy=True, do_copy=False)
         for batch in iterator:
             yield dict(batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,6 +57,10 @@ class ThreadedFeed:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield every batch once, in order; an error in a worker is raised here."""
+        return self.batches()
+
+    def batches(self) -> Generator[Batch, None, None]:
+        """The same as a generator, whose close() stops the threads."""
         return self._batches(reuse=True)
 
     def dataset(self) -> Dataset:
@@ -69,7 +73,7 @@ class ThreadedFeed:
         rows = _Rows(self.steps, self.columns, lambda: self._batches(reuse=False))
         return ds.GeneratorDataset(rows, list(self.columns), shuffle=False, num_parallel_workers=1)
 
-    def _batches(self, *, reuse: bool) -> Iterator[Batch]:
+    def _batches(self, *, reuse: bool) -> Generator[Batch, None, None]:
         ring: deque[Batch] = deque()
         pending: deque[tuple[Future[None], Batch]] = deque()
         steps = iter(range(self.steps))

@@ -1,0 +1,137 @@
+"""What the stored size costs: training crops from planes of several sizes against the same crops from the source files.
+
+    python benchmarks/stored_size.py --source IMAGENET/train --short-sides 256 320 384 0
+
+Every crop is drawn as training draws it, and compared in grey levels after everything that the network's first cell does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import emit
+from convert.cli import Command, main_single
+
+_FEED_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class StoredSizeOptions:
+    """Compare stored sizes on a split of class folders."""
+
+    source: Path
+    """A folder of class folders."""
+    short_sides: tuple[int, ...] = (256, 320, 384, 0)
+    """Stored short sides, pixels; 0 keeps every image's own size."""
+    image_size: int = 224
+    """Side of a crop as the network sees it, pixels."""
+    crops: int = 4
+    """Random crops of every image."""
+    json: Path | None = None
+    """Write the JSON lines here too."""
+
+    def __post_init__(self) -> None:
+        if not self.short_sides:
+            raise ValueError("short_sides needs at least one value")
+        if self.crops < 1:
+            raise ValueError(f"crops must be at least 1, got {self.crops}")
+
+
+def measure_sizes(options: StoredSizeOptions) -> list[dict[str, Any]]:
+    """One result per stored size."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [_measure(options, side, Path(folder) / str(side)) for side in options.short_sides]
+
+
+def _measure(options: StoredSizeOptions, short_side: int, output: Path) -> dict[str, Any]:
+    from benchmarks.feed_rate import FeedRateOptions, measure_feeds
+    from convert.manifest import read_index_table
+    from convert.options import RunOptions
+    from convert.run import run
+    from tinydarknet.feed.augment import Augmentation, draw
+    from tinydarknet.feed.records import Records
+
+    with contextlib.redirect_stdout(sys.stderr):
+        run(RunOptions(options.source, output, short_side=short_side))
+    records = Records(output)
+    keys = read_index_table(output, records.manifest, ["key"]).column("key").to_pylist()
+    rows = np.arange(len(records))
+    drawn = [draw(Augmentation(), 0, epoch, rows, records.heights, records.widths)[0] for epoch in range(options.crops)]
+    differences, decibels, magnified = [], [], []
+    for row, key in enumerate(keys):
+        source = _source_rgb(options.source / key)
+        for windows in drawn:
+            box = tuple(int(v[row]) for v in (windows.top, windows.left, windows.height, windows.width))
+            stored = _stored_crop(records, row, box, options.image_size)
+            truth = _source_crop(source, (records.heights[row], records.widths[row]), box, options.image_size)
+            error = stored - truth
+            differences.append(float(np.abs(error).mean()))
+            decibels.append(float(10 * np.log10(255**2 / max(1e-9, np.square(error).mean()))))
+            magnified.append(min(box[2:]) < options.image_size)
+    (rate,) = measure_feeds(
+        FeedRateOptions((output,), ("planes",), batch_size=64, image_size=options.image_size, seconds=_FEED_SECONDS)
+    )
+    return {
+        "benchmark": "stored_size",
+        "short_side": short_side,
+        "grey_levels_mean": statistics.fmean(differences),
+        "grey_levels_p95": float(np.percentile(differences, 95)),
+        "psnr_db_mean": statistics.fmean(decibels),
+        "magnified_crops": statistics.fmean(magnified),
+        "stored_bytes_per_image": rate["stored_bytes_per_image"],
+        "images_per_core_s": rate["images_per_core_s"],
+        "images": len(records),
+        "crops": len(differences),
+        "image_size": options.image_size,
+    }
+
+
+def _source_rgb(path: Path) -> np.ndarray:
+    from convert.images import decode_rgb
+
+    return decode_rgb(path.read_bytes())
+
+
+def _stored_crop(records: Any, row: int, box: tuple[int, ...], size: int) -> np.ndarray:
+    """What the network sees of a stored image: RGB grey levels, float [S, S, 3], clipped to what a pixel can be."""
+    from tinydarknet.colour import DARKNET, plain_matrix
+    from tinydarknet.feed.augment import Windows
+    from tinydarknet.feed.planes import resize_planes
+
+    y, uv = np.empty((1, 1, size, size), np.uint8), np.empty((1, 2, size // 2, size // 2), np.uint8)
+    edges = [np.array([value]) for value in box]
+    resize_planes(records, np.array([row]), Windows(*edges, flip=np.array([False])), y, uv)
+    matrix = 255 * plain_matrix(DARKNET)
+    ycc = np.concatenate([y[0], uv[0].repeat(2, axis=1).repeat(2, axis=2)]).astype(float)
+    return np.clip(np.moveaxis(ycc, 0, -1) @ matrix[:, :3].T + matrix[:, 3], 0, 255)
+
+
+def _source_crop(source: np.ndarray, stored: tuple[int, int], box: tuple[int, ...], size: int) -> np.ndarray:
+    """The same window of the source, to the nearest pixel; averaged by area where it shrinks."""
+    import cv2
+
+    down, across = source.shape[0] / stored[0], source.shape[1] / stored[1]
+    top, left = round(box[0] * down), round(box[1] * across)
+    bottom, right = round((box[0] + box[2]) * down), round((box[1] + box[3]) * across)
+    window = np.ascontiguousarray(source[top:bottom, left:right])
+    shrinks = min(window.shape[:2]) > size
+    return cv2.resize(window, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(float)
+
+
+def main() -> None:
+    """Measure and print."""
+    main_single(
+        "stored_size.py", Command(StoredSizeOptions, lambda options: emit(measure_sizes(options), options.json))
+    )
+
+
+if __name__ == "__main__":
+    main()
