@@ -1,10 +1,12 @@
-"""`python -m convert {run,verify,inspect,sample}`."""
+"""`python -m convert {run,verify,inspect,doctor,sample}`."""
 
 from __future__ import annotations
 
 from convert.cli import Command, main_subcommands
+from convert.doctor import doctor
 from convert.inspect import InspectOptions, inspect
-from convert.run import RunOptions, run
+from convert.options import DoctorOptions, RunOptions
+from convert.run import run
 from convert.sample import SampleOptions, sample
 from convert.verify import VerifyOptions, verify
 
@@ -12,6 +14,7 @@ COMMANDS = {
     "run": Command(RunOptions, run),
     "verify": Command(VerifyOptions, verify),
     "inspect": Command(InspectOptions, inspect),
+    "doctor": Command(DoctorOptions, doctor),
     "sample": Command(SampleOptions, sample),
 }
 

@@ -5,33 +5,88 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import tyro
 
+from convert.duplicates import duplicate_groups
+from convert.files import published, write_bytes
 from convert.manifest import Encoding, Manifest, load_manifest, read_index_table
+from convert.sheet import write_sheet
+from convert.stored import find_row, read_payload, to_rgb
 
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """Describe a dataset directory: the manifest in words, classes, sizes, what was re-encoded and why."""
+    """Describe a dataset directory: the manifest in words, classes, sizes, what was re-encoded and why, duplicates."""
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """The dataset directory."""
+    row: int | None = None
+    """Extract the image with this id instead."""
+    key: str | None = None
+    """Extract the image with this key instead, such as n01440764/n01440764_10026.JPEG."""
+    out: Path | None = None
+    """File for the extracted image; default: its own name, in the working folder."""
+    sheet: Path | None = None
+    """Draw a contact sheet of labelled images into this file (.png) instead."""
+    against: Path | None = None
+    """Look for duplicates in this dataset, too: the other split."""
+
+    def __post_init__(self) -> None:
+        if self.row is not None and self.key is not None:
+            raise ValueError(f"give row or key, not both, got {self.row} and {self.key!r}")
+        if self.out is not None and self.row is None and self.key is None:
+            raise ValueError(f"out goes with row or key, got {str(self.out)!r} alone")
+        if self.sheet is not None and self.sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            raise ValueError(f"sheet must end in .png or .jpg, got {str(self.sheet)!r}")
 
 
 def inspect(options: InspectOptions) -> int:
-    """Print the description; returns the exit status."""
+    """Print the description, or write what was asked for; returns the exit status."""
     manifest = load_manifest(options.dataset)
+    if options.sheet is not None:
+        print(f"{options.sheet}: {write_sheet(options.dataset, manifest, options.sheet)} images")
+        return 0
     index = read_index_table(options.dataset, manifest)
-    print(
-        "\n".join(
-            [*summary(manifest), "", *_class_lines(manifest, index), "", *_size_lines(index), "", *_reason_lines(index)]
-        )
-    )
+    if options.row is not None or options.key is not None:
+        _extract(options, manifest, find_row(index, options.row, options.key))
+        return 0
+    parts = [
+        summary(manifest),
+        _class_lines(manifest, index),
+        _size_lines(index),
+        _reason_lines(index),
+        _duplicate_lines(options),
+    ]
+    print("\n\n".join("\n".join(lines) for lines in parts))
     return 0
+
+
+def _extract(options: InspectOptions, manifest: Manifest, row: dict[str, Any]) -> None:
+    from PIL import Image
+
+    payload = read_payload(options.dataset, manifest, row)
+    suffix = ".png" if manifest.encoding.name == "yuv420" else ".jpg"
+    path = options.out or Path(Path(row["key"]).stem + suffix)
+    if manifest.encoding.name == "yuv420" or path.suffix.lower() not in (".jpg", ".jpeg"):
+        with published(path) as temporary:
+            Image.fromarray(to_rgb(payload, manifest.encoding, row)).save(temporary)
+    else:
+        write_bytes(path, payload)
+    entry = manifest.classes[row["label"]]
+    print(
+        f"{path}: {row['key']}, id {row['id']}, label {row['label']} ({entry.wnid} {entry.name}), {row['width']}x{row['height']}"
+    )
+
+
+def _duplicate_lines(options: InspectOptions) -> list[str]:
+    groups = duplicate_groups([options.dataset, *([options.against] if options.against else [])])
+    shown = [f"    {', '.join(names)}" for names in groups[:20]]
+    more = [f"    and {len(groups) - 20} more"] if len(groups) > 20 else []
+    return [f"groups of equal images: {len(groups)}", *shown, *more]
 
 
 def summary(manifest: Manifest) -> list[str]:

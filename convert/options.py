@@ -57,6 +57,9 @@ class RunOptions:
     workers: int = field(default_factory=pool.usable_cpus)
     """Worker processes; the output does not depend on it."""
 
+    dry_run: bool = False
+    """Convert nothing; say what it would take and what stands in the way, as `doctor` does."""
+
     def __post_init__(self) -> None:
         self.stored_as()
         for name, lowest in (("quality", 1), ("seed", 0), ("max_bad", 0), ("shard_rows", 0), ("workers", 1)):
@@ -75,3 +78,8 @@ class RunOptions:
         """The split's name."""
         name = self.source.resolve().name.lower()
         return self.split or (name if name in _SPLITS else "train")
+
+
+@dataclass(frozen=True)
+class DoctorOptions(RunOptions):
+    """Say what a conversion would take and what stands in its way; takes the options of run, converts nothing."""

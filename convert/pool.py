@@ -81,6 +81,8 @@ class Timed(Generic[T]):
     result: T
     cpu_s: float
     """CPU time, seconds, user and system, all threads."""
+    wall_s: float
+    """Time on the clock, seconds."""
 
 
 def timed(function: Callable[..., T], *arguments: object) -> Timed[T]:
@@ -88,9 +90,9 @@ def timed(function: Callable[..., T], *arguments: object) -> Timed[T]:
 
     (They are children of the fork server, so that `resource.RUSAGE_CHILDREN` and `time` do not see them.)
     """
-    start = time.process_time()
+    wall_start, cpu_start = time.monotonic(), time.process_time()
     result = function(*arguments)
-    return Timed(result, time.process_time() - start)
+    return Timed(result, time.process_time() - cpu_start, time.monotonic() - wall_start)
 
 
 class DeathWatch:

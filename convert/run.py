@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 import time
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from convert import __version__, classes, crew, plan, shards, staging, work
+from convert import crew, shards, staging, work
 from convert.errors import UserError
 from convert.manifest import (
     INDEX_SCHEMA,
@@ -23,7 +21,7 @@ from convert.manifest import (
     write_manifest,
 )
 from convert.options import RunOptions
-from convert.sources import open_source
+from convert.prepare import prepare, requested, versions_used
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,10 @@ class Outcome:
 
 def run(options: RunOptions) -> int:
     """Convert and say so; returns the exit status."""
+    if options.dry_run:
+        from convert.doctor import doctor
+
+        return doctor(options)
     if (options.output / MANIFEST_NAME).is_file():
         manifest = _finished(options)
         print(
@@ -75,43 +77,12 @@ def convert_split(options: RunOptions) -> Outcome:
         UserError: the source, an image, the output folder or a worker process is at fault.
         convert.crew.StoppedError: SIGINT or SIGTERM arrived.
     """
-    table = classes.table_for(options.classes, force_order=options.force_labels)
-    source = open_source(options.source, table, options.source_kind, options.devkit, options.force_labels)
-    listing = source.listing()
-    entries = classes.resolve_classes(
-        options.classes, listing.column("wnid").unique().to_pylist(), force_order=options.force_labels
-    )
-    listing = _with_labels(listing, entries)
-    shard_rows = options.shard_rows or plan.auto_shard_rows(listing.num_rows)
-    plans = plan.plan_shards(listing.column("block").to_numpy(), options.seed, shard_rows)
-    fingerprint = {
-        **_requested(options),
-        "classes": hashlib.sha256(json.dumps([asdict(entry) for entry in entries]).encode()).hexdigest(),
-        "check": options.check,
-        "images": listing.num_rows,
-        "images_digest": _listing_digest(listing),
-        "shard_rows": shard_rows,
-        "versions": _versions(),
-    }
-    with staging.opened(options.output, fingerprint):
+    conversion = prepare(options)
+    plans, listing = conversion.plans, conversion.listing
+    with staging.opened(options.output, conversion.fingerprint):
         records = [work.read_record(options.output, shard.index) for shard in plans]
         todo = [shard for shard, record in zip(plans, records, strict=True) if record is None]
-        tasks = [
-            work.ShardTask(
-                index=shard.index,
-                name=shards.shard_name(options.split_name(), shard.index),
-                first_id=shard.first_id,
-                reader=source.reader(),
-                items=listing.take(shard.rows),
-                encoding=options.stored_as(),
-                layout=shards.layout_for(options.stored_as()),
-                check=options.check,
-                on_bad=options.on_bad,
-                bad_max=options.max_bad,
-                output=options.output.absolute(),
-            )
-            for shard in todo
-        ]
+        tasks = [conversion.task(shard, options.output.absolute()) for shard in todo]
         bad = sum(len(record.skipped) for record in records if record)
         done_rows = listing.num_rows - sum(len(shard.rows) for shard in todo)
         if todo and len(todo) < len(plans):
@@ -127,46 +98,19 @@ def convert_split(options: RunOptions) -> Outcome:
             )
             raise
         wall_s = time.monotonic() - started
-        manifest = _publish(options, entries, len(plans))
+        manifest = _publish(options, conversion.classes, len(plans))
     return Outcome(manifest, listing.num_rows - done_rows, wall_s, cpu_s)
-
-
-def _requested(options: RunOptions) -> dict:
-    """What a user asked for, as far as the output depends on it and the manifest tells it again."""
-    return {"split": options.split_name(), "encoding": asdict(options.stored_as()), "seed": options.seed}
 
 
 def _finished(options: RunOptions) -> Manifest:
     """The manifest of a finished output, if it is what these options would make."""
     manifest = load_manifest(options.output)
     found = {"split": manifest.split, "encoding": asdict(manifest.encoding), "seed": manifest.seed}
-    if changed := staging.differences(_requested(options), found):
+    if changed := staging.differences(requested(options), found):
         raise UserError(
             f"{options.output} is a finished dataset with other settings ({'; '.join(changed)}): name another folder"
         )
     return manifest
-
-
-def _with_labels(listing: pa.Table, entries: tuple[ClassEntry, ...]) -> pa.Table:
-    labels = {entry.wnid: label for label, entry in enumerate(entries)}
-    encoded = listing.column("wnid").combine_chunks().dictionary_encode()
-    by_code = pa.array([labels[wnid] for wnid in encoded.dictionary.to_pylist()], pa.int32())
-    return listing.append_column("label", by_code.take(encoded.indices))
-
-
-def _listing_digest(listing: pa.Table) -> str:
-    """SHA-256 over keys, labels and sizes: equal as long as the source shows the same files."""
-    digest = hashlib.sha256()
-    for batch in listing.select(["key", "label", "length"]).to_batches(max_chunksize=10_000):
-        digest.update(json.dumps(batch.to_pydict()).encode())
-    return digest.hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("mindspore", "numpy", "opencv-python-headless", "pillow", "simplejpeg")
-    return {"convert": __version__, **{name: version(name) for name in names}}
 
 
 def _publish(options: RunOptions, entries: tuple[ClassEntry, ...], shard_count: int) -> Manifest:
@@ -192,7 +136,7 @@ def _publish(options: RunOptions, entries: tuple[ClassEntry, ...], shard_count: 
         index_sha256=write_index(options.output, index),
         logical_digest=logical_digest(index),
         skipped=tuple(item for record in whole for item in record.skipped),
-        versions=_versions(),
+        versions=versions_used(),
     )
     write_manifest(options.output, manifest)
     return manifest

@@ -148,19 +148,6 @@ def test_images_that_do_not_decode_are_found(dataset):
     assert f"the image {row['key']} does not decode" in " ".join(check_shard(dataset, manifest, 0, rows, decode=True))
 
 
-def test_inspect_tells_what_is_there(original_dataset, capsys):
-    assert inspect(InspectOptions(original_dataset)) == 0
-    text = capsys.readouterr().out
-    for part in (
-        "split train: 70 images of 3 classes in 3 shards",
-        "original",
-        "tench",
-        "re-encoded: CMYK",
-        "short side",
-    ):
-        assert part in text
-
-
 @pytest.mark.parametrize(
     "command", [lambda path: verify(VerifyOptions(path)), lambda path: inspect(InspectOptions(path))]
 )

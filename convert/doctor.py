@@ -1,0 +1,149 @@
+"""`python -m convert doctor` and `run --dry-run`: what a conversion would take, and what stands in its way."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from convert import pool, work
+from convert.classes import load_imagenet1k
+from convert.errors import UserError
+from convert.manifest import INDEX_NAME, MANIFEST_NAME, STAGING_NAME
+from convert.options import RunOptions
+from convert.plan import ShardPlan
+from convert.prepare import Conversion, prepare, versions_used
+
+SAMPLE_IMAGES = 160
+"""Images that each worker converts for the estimate: under a second of work."""
+WORKER_BYTES = 300_000_000
+_FEED_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the whole conversion would take, scaled up from a sample."""
+
+    images_per_s: float
+    """With all workers at once."""
+    seconds: float
+    output_bytes: int
+
+
+def doctor(options: RunOptions) -> int:
+    """Print findings, each problem with its mend; returns 1 if there are problems."""
+    problems: list[str] = []
+    print(f"versions: {', '.join(f'{name} {version}' for name, version in versions_used().items())}")
+    conversion = prepare(options)  # refuses what is wrong with the source and its labels
+    listing, plans = conversion.listing, conversion.plans
+    print(
+        f"source: {listing.num_rows:,} images of {len(listing.column('wnid').unique()):,} classes, readable, labels in order"
+    )
+    print(
+        f"plan: {len(plans)} shards of at most {max(len(plan.rows) for plan in plans):,} images, {options.workers} workers"
+    )
+    problems += [*_output_problems(options), *_machine_problems(options, len(plans)), *_label_problems(conversion)]
+    home = _existing(options.output)
+    try:
+        estimate = _estimate(conversion, home)
+    except UserError as error:
+        problems.append(str(error))
+    else:
+        print(
+            f"estimate: {estimate.seconds:,.0f} s at {estimate.images_per_s:,.0f} images/s, "
+            f"{estimate.output_bytes / 1e9:,.3f} GB of output"
+        )
+        free = shutil.disk_usage(home).free
+        print(f"disk: {free / 1e9:,.1f} GB free in {home}")
+        if free < estimate.output_bytes:
+            problems.append(
+                f"the output needs {estimate.output_bytes / 1e9:,.1f} GB, {home} has {free / 1e9:,.1f} GB free: "
+                "make room, name another folder, or store less with --short-side or --encoding jpeg"
+            )
+    for problem in problems:
+        print(f"problem: {problem}")
+    print("nothing stands in the way" if not problems else f"{len(problems)} problems")
+    return 1 if problems else 0
+
+
+def _estimate(conversion: Conversion, home: Path) -> Estimate:
+    """Convert a few images per worker, all workers at once, into a folder that is removed again."""
+    options = conversion.options
+    rows = conversion.plans[0].rows
+    workers = min(options.workers, len(conversion.plans))
+    images = min(SAMPLE_IMAGES, len(rows))
+    with tempfile.TemporaryDirectory(prefix=".convert-doctor-", dir=home) as folder:
+        output = Path(folder)
+        (output / STAGING_NAME).mkdir()
+        tasks = [
+            replace(conversion.task(ShardPlan(worker, 0, rows[:images]), output), name=f"sample{worker}")
+            for worker in range(workers)
+        ]
+        with pool.process_pool(workers, pool.PRELOAD_FOR_SHARDS) as executor:
+            done = [
+                future.result() for future in [executor.submit(pool.timed, work.convert_shard, task) for task in tasks]
+            ]
+        records = [work.read_record(output, worker) for worker in range(workers)]
+    images_per_s = sum(images / timed.wall_s for timed in done)
+    stored = [sum(record.index_rows.column("length").to_pylist()) for record in records if record is not None]
+    per_image = sum(stored) / max(1, images * len(stored))
+    layout_bytes = len(conversion.plans) * tasks[0].layout.page_bytes
+    total = conversion.listing.num_rows
+    return Estimate(images_per_s, total / images_per_s, int(total * per_image) + layout_bytes)
+
+
+def _output_problems(options: RunOptions) -> list[str]:
+    if (options.output / MANIFEST_NAME).exists() or (options.output / INDEX_NAME).exists():
+        return [f"{options.output} holds a dataset already: name another folder"]
+    if options.output.is_dir() and any(options.output.iterdir()) and not (options.output / STAGING_NAME).is_dir():
+        return [f"{options.output} is not empty: name another folder"]
+    return []
+
+
+def _machine_problems(options: RunOptions, shard_count: int) -> list[str]:
+    problems = []
+    if options.workers > pool.usable_cpus():
+        problems.append(
+            f"{options.workers} workers for {pool.usable_cpus()} usable CPUs: say --workers {pool.usable_cpus()}"
+        )
+    available = _available_memory_bytes()
+    if available is not None and options.workers * WORKER_BYTES > available:
+        fitting = max(1, available // WORKER_BYTES)
+        problems.append(
+            f"{options.workers} workers may take {options.workers * 0.3:.1f} GB, {available / 1e9:.1f} GB are free: say --workers {fitting}"
+        )
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = shard_count * (_FEED_WORKERS + 1) + 64  # MindDataset opens every shard once per worker and once more
+    if soft < needed:
+        problems.append(
+            f"MindDataset with {_FEED_WORKERS} workers will need {needed} open files, the limit is {soft}: say 'ulimit -n {needed}' before training"
+        )
+    return problems
+
+
+def _label_problems(conversion: Conversion) -> list[str]:
+    known = {entry.wnid for entry in load_imagenet1k()}
+    found = {entry.wnid for entry in conversion.classes}
+    if found < known and conversion.options.classes == "auto":
+        return [
+            f"the source has {len(found)} of ImageNet's 1,000 classes, so that labels run from 0 to {len(found) - 1}: "
+            "say --classes imagenet1k to keep ImageNet's labels, or the same --classes FILE.tsv for all splits"
+        ]
+    return []
+
+
+def _existing(path: Path) -> Path:
+    """The folder itself, or the closest one above it that exists."""
+    path = path.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _available_memory_bytes() -> int | None:
+    """Memory that can be had without swapping, where the system tells."""
+    path = Path("/proc/meminfo")
+    if not path.is_file():
+        return None
+    fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None

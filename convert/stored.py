@@ -1,0 +1,48 @@
+"""One image back out of a dataset, as it is stored and as pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from convert import images, planes
+from convert.errors import UserError
+from convert.manifest import Encoding, Manifest
+
+
+def find_row(index: pa.Table, row_id: int | None, key: str | None) -> dict[str, Any]:
+    """The index row with that id or that key.
+
+    Raises:
+        UserError: there is none.
+    """
+    name, wanted = ("key", key) if row_id is None else ("id", row_id)
+    values = index.column(name).to_pylist()
+    if wanted not in values:
+        raise UserError(f"no image has the {name} {wanted}; ids run from 0 on, keys look like {index.column('key')[0]}")
+    return index.slice(values.index(wanted), 1).to_pylist()[0]
+
+
+def read_payload(directory: Path, manifest: Manifest, row: dict[str, Any]) -> bytes:
+    """The stored bytes of one image, given its index row.
+
+    Raises:
+        UserError: the shard cannot be read.
+    """
+    path = directory / manifest.shards[row["shard"]].name
+    try:
+        with path.open("rb") as stream:
+            stream.seek(row["offset"])
+            return stream.read(row["length"])
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): run 'python -m convert verify {directory}'") from error
+
+
+def to_rgb(payload: bytes, encoding: Encoding, row: dict[str, Any]) -> np.ndarray:
+    """A stored image as uint8 [height, width, 3]."""
+    if encoding.name == "yuv420":
+        return planes.to_rgb(np.frombuffer(payload, np.uint8), row["height"], row["width"])
+    return images.decode_rgb(payload)

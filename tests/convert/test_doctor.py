@@ -1,0 +1,54 @@
+"""doctor says what a conversion would take, and converts nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from convert.doctor import doctor
+from convert.errors import UserError
+from convert.options import RunOptions
+from convert.run import run
+
+
+def test_it_estimates_and_writes_nothing(tree, tmp_path, capsys, monkeypatch):
+    options = RunOptions(tree / "train", tmp_path / "out", classes="imagenet1k", workers=1)
+    assert doctor(options) == 0
+    text = capsys.readouterr().out
+    assert "source: 70 images of 3 classes" in text
+    assert "nothing stands in the way" in text
+    gigabytes = float(re.findall(r"([\d.]+) GB of output", text)[0])
+    assert gigabytes == pytest.approx(0.0095 + 2 * 0.0084, abs=0.004)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_is_the_same(tree, tmp_path, capsys):
+    assert run(RunOptions(tree / "train", tmp_path / "out", workers=1, dry_run=True)) == 1
+    assert "say --classes imagenet1k to keep ImageNet's labels" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_problems_come_with_their_mend(tree, planes_dataset, capsys, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
+    monkeypatch.setattr("convert.doctor._available_memory_bytes", lambda: 10**8)
+    monkeypatch.setattr("resource.getrlimit", lambda which: (64, 64))
+    assert doctor(RunOptions(tree / "train", planes_dataset, workers=64)) == 1
+    text = capsys.readouterr().out
+    for mend in (
+        "name another folder",
+        "make room",
+        "say --workers 1",
+        "ulimit -n",
+        "say --classes imagenet1k",
+        "6 problems",
+    ):
+        assert mend in text
+
+
+def test_a_bad_source_is_refused(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        doctor(RunOptions(tmp_path / "nowhere", tmp_path / "out"))

@@ -1,0 +1,83 @@
+"""inspect describes a dataset, takes images out of it, and finds duplicates."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from convert_making import make
+from PIL import Image
+
+from convert import images
+from convert.errors import UserError
+from convert.inspect import InspectOptions, inspect
+
+
+def test_it_tells_what_is_there(original_dataset, capsys):
+    assert inspect(InspectOptions(original_dataset)) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "split train: 70 images of 3 classes in 3 shards",
+        "original",
+        "tench",
+        "re-encoded: CMYK",
+        "short side",
+        "groups of equal images: 0",
+    ):
+        assert part in text
+
+
+def test_one_image_comes_out(tree, original_dataset, planes_dataset, tmp_path, capsys):
+    key = "n01440764/n01440764_0.JPEG"
+    assert inspect(InspectOptions(original_dataset, key=key, out=tmp_path / "kept.jpg")) == 0
+    assert (tmp_path / "kept.jpg").read_bytes() == (tree / "train" / key).read_bytes()
+    assert inspect(InspectOptions(planes_dataset, key=key)) == 0
+    found = np.asarray(Image.open(tmp_path / "n01440764_0.png"))
+    source = Image.fromarray(images.decode_rgb((tree / "train" / key).read_bytes())).resize(
+        found.shape[1::-1], Image.Resampling.BOX
+    )
+    assert np.abs(found.astype(int) - np.asarray(source)).mean() < 8
+    assert "label 0 (n01440764 tench, Tinca tinca)" in capsys.readouterr().out
+
+
+def test_ids_name_images_too(planes_dataset, tmp_path, capsys):
+    assert inspect(InspectOptions(planes_dataset, row=5, out=tmp_path / "x.png")) == 0
+    assert "id 5," in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [{"row": 70}, {"row": -1}, {"key": "n01440764/nowhere.JPEG"}])
+def test_an_unknown_image_is_refused(planes_dataset, wrong):
+    with pytest.raises(UserError, match="no image has the"):
+        inspect(InspectOptions(planes_dataset, **wrong))
+
+
+@pytest.mark.parametrize("wrong", [{"row": 1, "key": "a"}, {"out": "x.png"}, {"sheet": "x.txt"}])
+def test_senseless_options_are_refused(tmp_path, wrong):
+    given: Any = {name: Path(value) if name in ("out", "sheet") else value for name, value in wrong.items()}
+    with pytest.raises(ValueError, match=r"row or key|must end"):
+        InspectOptions(tmp_path, **given)
+
+
+def test_a_contact_sheet_is_drawn(planes_dataset, tmp_path):
+    assert inspect(InspectOptions(planes_dataset, sheet=tmp_path / "sheet.png")) == 0
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (5 * 188, 8 * 160, 3)
+    assert sheet.std() > 20
+
+
+def test_duplicates_are_found_within_and_across(tree, original_dataset, tmp_path, capsys):
+    source = tmp_path / "source" / "train"
+    shutil.copytree(tree / "val", source)
+    (source / "n01440764" / "again.JPEG").write_bytes(
+        (source / "n01440764" / "ILSVRC2012_val_00000001.JPEG").read_bytes()
+    )
+    shutil.copy(tree / "train" / "n01440764" / "n01440764_3.JPEG", source / "n01440764")
+    other = make(tmp_path / "source", tmp_path / "other", "original")
+    inspect(InspectOptions(original_dataset, against=other))
+    text = capsys.readouterr().out
+    assert "groups of equal images: 2" in text
+    assert f"{other}/n01440764/ILSVRC2012_val_00000001.JPEG, {other}/n01440764/again.JPEG" in text
+    assert text.count("n01440764_3.JPEG") == 2
