@@ -1,0 +1,39 @@
+"""The network's first cells against numpy."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from tinydarknet.colour import IMAGENET, ColourFactors, colour_matrices, matrices_for_rgb
+from tinydarknet.inputs import PixelsToRgb, PlanesToRgb
+
+
+@pytest.fixture(autouse=True)
+def graph_mode():
+    ms.set_device("CPU")
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+def jitter(count):
+    rng = np.random.default_rng(0)
+    factors = ColourFactors(*(rng.uniform(0.6, 1.4, count) for _ in range(3)), rng.uniform(-0.1, 0.1, count))
+    return colour_matrices(IMAGENET, factors, rng.uniform(50, 200, count))
+
+
+def test_planes_become_rgb_exactly():
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 256, (4, 1, 32, 32), np.uint8)
+    uv = rng.integers(0, 256, (4, 2, 16, 16), np.uint8)
+    colour = jitter(4)
+    ycc = np.concatenate([y, uv.repeat(2, axis=2).repeat(2, axis=3)], axis=1).astype(np.float64)
+    expected = np.einsum("bij,bjhw->bihw", colour[:, :, :3], ycc) + colour[:, :, 3][:, :, None, None]
+    actual = PlanesToRgb()(ms.Tensor(y), ms.Tensor(uv), ms.Tensor(colour)).asnumpy()
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+def test_pixels_become_rgb_exactly():
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    colour = matrices_for_rgb(jitter(4))
+    expected = np.einsum("bij,bhwj->bihw", colour[:, :, :3], pixels.astype(np.float64)) + colour[:, :, 3][..., None, None]
+    np.testing.assert_allclose(PixelsToRgb()(ms.Tensor(pixels), ms.Tensor(colour)).asnumpy(), expected, atol=1e-4)
