@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, wait
+from contextlib import AbstractContextManager, contextmanager
 
 from tqdm import tqdm
 
 from convert import pool, work
 from convert.errors import UserError
-from convert.options import RunOptions
+from convert.options import LOCAL, RunOptions
 
 _POLL_SECONDS = 0.5
 
@@ -30,7 +30,7 @@ def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, row
         return 0.0
     cpu_s = 0.0
     with (
-        pool.process_pool(min(options.workers, len(tasks)), pool.PRELOAD_FOR_SHARDS) as executor,
+        _executor(options, len(tasks)) as executor,
         tqdm(total=rows, initial=rows_done, unit="images", smoothing=0.05, mininterval=1.0, disable=None) as bar,
     ):
         watch = pool.DeathWatch()
@@ -45,6 +45,10 @@ def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, row
                     done = future.result()
                 except BrokenExecutor as error:
                     raise UserError(_blame(watch.culprits(), tasks)) from error
+                except CancelledError as error:
+                    raise UserError(
+                        f"the cluster gave up shard {task.name}: run the same command again to go on"
+                    ) from error
                 cpu_s += done.cpu_s
                 rows_done += task.items.num_rows
                 bad += done.result
@@ -56,6 +60,14 @@ def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, row
             bar.n = rows_done + sum(state["images"] for state in work.states(tasks[0].output))
             bar.refresh()
     return cpu_s
+
+
+def _executor(options: RunOptions, tasks: int) -> AbstractContextManager[Executor]:
+    if options.executor == LOCAL:
+        return pool.process_pool(min(options.workers, tasks), pool.PRELOAD_FOR_SHARDS)
+    from convert.cluster import dask_executor
+
+    return dask_executor(options.executor, options.source.absolute(), options.output.absolute())
 
 
 def _blame(culprits: dict[int, str], tasks: list[work.ShardTask]) -> str:

@@ -14,6 +14,7 @@ from convert.manifest import Encoding, EncodingName
 from convert.sources import Kind
 from convert.work import OnBad
 
+LOCAL = "local"
 _SPLITS = ("train", "val", "validation", "test")
 
 
@@ -57,6 +58,8 @@ class RunOptions:
     workers: int = field(default_factory=pool.usable_cpus)
     """Worker processes; the output does not depend on it."""
 
+    executor: str = LOCAL
+    """local: processes on this machine; dask://HOST:PORT: a Dask cluster whose workers share these files."""
     dry_run: bool = False
     """Convert nothing; say what it would take and what stands in the way, as `doctor` does."""
 
@@ -65,6 +68,8 @@ class RunOptions:
         for name, lowest in (("quality", 1), ("seed", 0), ("max_bad", 0), ("shard_rows", 0), ("workers", 1)):
             if getattr(self, name) < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        if self.executor != LOCAL and not self.executor.startswith("dask://"):
+            raise ValueError(f"executor must be local or dask://HOST:PORT, got {self.executor!r}")
         if self.split and not self.split.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"split must consist of letters, digits, - and _, got {self.split!r}")
 

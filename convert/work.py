@@ -85,7 +85,7 @@ def convert_shard(task: ShardTask) -> int:
     """
     folder = task.output / STAGING_NAME / f"{WORK_PREFIX}{task.index:05d}-{socket.gethostname()}-{os.getpid()}"
     try:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         record = _write(task, folder)
         _publish(task, folder, record)
     except OSError as error:
