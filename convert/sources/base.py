@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from convert.errors import UserError
 
@@ -28,6 +29,7 @@ LISTING_SCHEMA = pa.schema(
 )
 
 _OPEN_FILES_MAX = 64
+_BATCH_ROWS = 1 << 15
 
 
 class Place(NamedTuple):
@@ -115,15 +117,22 @@ def sorted_listing(path: Path, places: Iterable[Place]) -> pa.Table:
     Raises:
         UserError: no images, or two images with one key.
     """
-    columns = list(zip(*places, strict=True)) or [()] * len(LISTING_SCHEMA)
-    arrays = [pa.array(column, entry.type) for column, entry in zip(columns, LISTING_SCHEMA, strict=True)]
-    table = pa.table(arrays, schema=LISTING_SCHEMA)
+    table = pa.Table.from_batches(_batches(places), LISTING_SCHEMA)
     if table.num_rows == 0:
         raise UserError(f"{path} holds no images: give the folder of one split, with one folder of images per class")
     # all wnids are equally long, so the order of keys is the order of (wnid, name)
     table = table.sort_by("key").combine_chunks()
-    keys = table.column("key").to_pylist()
-    if len(set(keys)) != len(keys):
-        first = next(key for key, following in itertools.pairwise(keys) if key == following)
+    keys = table.column("key")
+    equal = pc.call_function("equal", [keys.slice(1), keys.slice(0, len(keys) - 1)])
+    if (position := equal.index(True).as_py()) >= 0:
+        first = keys[position].as_py()
         raise UserError(f"{path} holds two images that are both called {first}: rename or remove one")
     return table
+
+
+def _batches(places: Iterable[Place]) -> Iterator[pa.RecordBatch]:
+    """Places as Arrow batches: as Python objects, those of all of ImageNet would take half a gigabyte."""
+    remaining = iter(places)
+    while some := list(itertools.islice(remaining, _BATCH_ROWS)):
+        columns = zip(zip(*some, strict=True), LISTING_SCHEMA, strict=True)
+        yield pa.record_batch([pa.array(column, entry.type) for column, entry in columns], schema=LISTING_SCHEMA)
