@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from benchmarks.datasets import FEED_KINDS, MeasuredFeed, data_for_feed
-from benchmarks.harness import cpu_seconds, drop_from_page_cache, emit
+from benchmarks.harness import cpu_seconds, drop_from_page_cache, emit, process_memory_mb
 from convert.cli import Command, main_single
 from convert.errors import UserError
 
@@ -61,6 +61,11 @@ class Repeat:
 
     images_per_s: float
     images_per_core_s: float
+    batches: int
+    anonymous_mb: float
+    """Memory at the end, without the mapped shards."""
+    anonymous_mb_growth: float
+    """Since the turn's first batch."""
 
 
 def measure_feeds(options: FeedRateOptions) -> list[dict[str, Any]]:
@@ -80,6 +85,9 @@ def measure_feeds(options: FeedRateOptions) -> list[dict[str, Any]]:
                 "images_per_core_s_min": min(turn[feed].images_per_core_s for turn in turns),
                 "images_per_core_s_max": max(turn[feed].images_per_core_s for turn in turns),
                 **_against_reference(feed, turns),
+                "anonymous_mb": max(turn[feed].anonymous_mb for turn in turns),
+                "anonymous_mb_growth": max(turn[feed].anonymous_mb_growth for turn in turns),
+                "batches": sum(turn[feed].batches for turn in turns),
                 "repeats": options.repeats,
                 "threads": options.threads,
                 "batch_size": options.batch_size,
@@ -138,19 +146,21 @@ def _one_turn(options: FeedRateOptions, feed: MeasuredFeed, directory: Path) -> 
     with contextlib.closing(opened.batches()) as batches:
         for _ in range(0 if cold else _WARMUP_BATCHES):
             next(batches)
+        anonymous_mb = process_memory_mb("RssAnon")
         images = 0
-        seen: set[bytes] = set()
+        seen: set[int] = set()
         wall_start, cpu_start = time.perf_counter(), cpu_seconds()
         for batch in batches:
             _check_shape(options, feed, batch)
             images += len(batch["id"])
-            seen.add(batch["id"].tobytes())
+            seen.add(hash(batch["id"].tobytes()))
             if not cold and time.perf_counter() - wall_start >= options.seconds:
                 break
         wall_s, cpu_s = time.perf_counter() - wall_start, cpu_seconds() - cpu_start
     if len(seen) * options.batch_size < images:
         raise UserError(f"the {feed} feed repeated a batch of ids")
-    return Repeat(images / wall_s, images / cpu_s)
+    memory_mb = process_memory_mb("RssAnon")
+    return Repeat(images / wall_s, images / cpu_s, images // options.batch_size, memory_mb, memory_mb - anonymous_mb)
 
 
 def _check_shape(options: FeedRateOptions, feed: str, batch: dict[str, Any]) -> None:

@@ -68,8 +68,8 @@ def cpu_seconds() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def process_memory_mb(field: Literal["VmRSS", "VmHWM"]) -> float:
-    """This process's resident memory, present (VmRSS) or greatest so far (VmHWM), in megabytes; Linux only."""
+def process_memory_mb(field: Literal["VmRSS", "VmHWM", "RssAnon"]) -> float:
+    """This process's resident memory in megabytes: present, greatest so far, or without mapped files; Linux only."""
     for line in Path("/proc/self/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:
