@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from convert import jpeg, planes
+from convert import jpeg, planes, scratch
 from convert.errors import BadImageError
 from convert.manifest import Encoding
 
@@ -145,10 +145,16 @@ def _turbo(data: bytes, header: jpeg.JpegHeader, short_side: int) -> np.ndarray:
     smallest = 0
     if short_side and min(header.height, header.width) >= _FAR_LARGER * short_side:
         smallest = 2 * short_side
+    channels = 1 if header.components == 1 else 3
     pixels = simplejpeg.decode_jpeg(
-        data, "GRAY" if header.components == 1 else "BGR", fastupsample=True, min_height=smallest, min_width=smallest
+        data,
+        "GRAY" if channels == 1 else "BGR",
+        fastupsample=True,
+        min_height=smallest,
+        min_width=smallest,
+        buffer=scratch.array("decoded", (header.height * header.width * channels,)),
     )
-    return pixels[..., 0] if header.components == 1 else pixels
+    return pixels[..., 0] if channels == 1 else pixels
 
 
 def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
@@ -156,7 +162,7 @@ def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
     warning = ""
     if header is not None and not header.unusual:
         _refuse_broken(header)
-        warning = libjpeg_warning(data) if check == "decode" else ""
+        warning = libjpeg_warning(data, header) if check == "decode" else ""
         if not warning:
             return Payload(data, header.height, header.width, "kept", "")
     image, orientation, reason = _open(data)
@@ -164,12 +170,16 @@ def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
     return _as_jpeg(pixels, encoding.quality, reason or warning)
 
 
-def libjpeg_warning(data: bytes) -> str:
-    """What libjpeg-turbo has to say against the file, "" if nothing; luma alone is enough, all of the scan is read."""
+def libjpeg_warning(data: bytes, header: jpeg.JpegHeader | None = None) -> str:
+    """What libjpeg-turbo has to say against a JPEG, "" if nothing.
+
+    All of the scan is read, but only luma is decoded.
+    """
     import simplejpeg
 
+    buffer = scratch.array("decoded", (header.height * header.width,)) if header else None
     try:
-        simplejpeg.decode_jpeg(data, "GRAY")
+        simplejpeg.decode_jpeg(data, "GRAY", buffer=buffer)
     except ValueError as error:
         return f"libjpeg: {_plain(error)}"
     return ""

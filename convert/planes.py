@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from convert import scratch
+
 
 def stored_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Even height and width of the planes of an image: never enlarged, never below 2.
@@ -48,12 +50,16 @@ def from_bgr(bgr: np.ndarray, height: int, width: int) -> np.ndarray:
     import cv2
 
     planes = np.empty(planes_bytes(height, width), np.uint8)
-    luma, v, u = cv2.split(cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb))
+    ycc = cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb, dst=scratch.array("ycc", bgr.shape))
+    luma, v, u = (
+        cv2.extractChannel(ycc, channel, dst=scratch.array(f"channel {channel}", bgr.shape[:2])) for channel in range(3)
+    )
     stored_luma, stored_u, stored_v = views(planes, height, width)
     _resize(luma, stored_luma, cv2.INTER_AREA)
     for chroma, stored in ((u, stored_u), (v, stored_v)):
         if chroma.shape != stored_luma.shape:
-            chroma = cv2.resize(chroma, (width, height), interpolation=cv2.INTER_LINEAR)  # noqa: PLW2901
+            enlarged = scratch.array("chroma", stored_luma.shape)
+            chroma = cv2.resize(chroma, (width, height), dst=enlarged, interpolation=cv2.INTER_LINEAR)  # noqa: PLW2901
         _resize(chroma, stored, cv2.INTER_AREA)
     return planes
 
