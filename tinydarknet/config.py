@@ -12,6 +12,7 @@ from typing import Literal
 from tinydarknet.architecture import IMAGE_MULTIPLE, VariantName
 from tinydarknet.colour import IMAGENET, Normalization
 from tinydarknet.feed.augment import Augmentation
+from tinydarknet.feed.choosing import FeedName
 
 DeviceTarget = Literal["auto", "Ascend", "GPU", "CPU"]
 AmpLevel = Literal["auto", "O0", "O2", "O3"]
@@ -125,7 +126,7 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
     image_width: int = 224
     seed: int = 1
     """Of weights, order and augmentation."""
-    feed: Literal["auto", "planes", "reference"] = "auto"
+    feed: FeedName = "auto"
     """How batches are made; auto takes the dataset's fastest."""
     normalization: Normalization = IMAGENET
     """Subtracted and divided by, per RGB channel, in grey levels 0 to 255."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from convert.cli import Command, main_single
 from convert.errors import UserError
 from convert.files import write_bytes
 from convert.manifest import ClassEntry, Manifest, load_manifest
 from tinydarknet.config import DeviceConfig, check_image_side
+from tinydarknet.feed.choosing import FeedName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class EvaluateOptions(DeviceConfig):
     """Images per step; the counts do not depend on it."""
     image_size: int = 0
     """Pixels of the square image; 0 takes the checkpoint's."""
-    feed: Literal["auto", "planes", "reference"] = "auto"
+    feed: FeedName = "auto"
     """How batches are made; auto takes the dataset's fastest."""
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tinydarknet.tensorboard import EventWriter
 
-STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "images_per_s", "waiting_share")
+STEP_COLUMNS: tuple[str, ...] = ("step", "epoch", "loss", "learning_rate", "images_per_s", "waiting_share")
 SCALARS = {
     "step": ("loss", "learning_rate", "images_per_s", "waiting_share"),
     "evaluation": ("top_1_accuracy", "top_5_accuracy"),
@@ -63,7 +63,7 @@ class Reporter:
         self._log.write(json.dumps({"event": kind, **fields, "unix_time_s": round(now, 3)}) + "\n")
         self._log.flush()
         if kind == "step":
-            self._rows.writerow(fields)
+            self._rows.writerow(dict(fields))
             self._table.flush()
         if kind in SCALARS:
             self._scalars.scalars(fields["step"], now, {f"{kind}/{name}": fields[name] for name in SCALARS[kind]})

@@ -143,6 +143,6 @@ def test_bad_classes_and_names():
     with pytest.raises(ValueError, match="num_classes must be at least 2, got 1"):
         TinyDarkNet(1)
     with pytest.raises(ValueError, match="variant must be one of"):
-        TinyDarkNet(3, "resnet")
+        TinyDarkNet(3, "resnet")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="the only network here"):
         create_network("resnet")

@@ -19,7 +19,7 @@ LEARNING_RATE = 1e-4
 """Small: with 4 images of 32 pixels in a batch, batch norm doubles any difference of rounding at every step."""
 
 
-def msrun(script: Path, *arguments: str | Path | int, cwd: Path) -> subprocess.CompletedProcess:
+def msrun(script: Path, *arguments: str | Path | float, cwd: Path) -> subprocess.CompletedProcess:
     """Run a script as two ranks; msrun takes its Python from PATH."""
     binaries = Path(sys.executable).parent
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": f"{binaries}:{os.environ['PATH']}"}
