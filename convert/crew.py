@@ -80,8 +80,10 @@ def _blame(culprits: dict[int, str], tasks: list[work.ShardTask]) -> str:
         else f"the worker process {pid} {manner}"
         for pid, manner in culprits.items()
     ]
+    # the system does not always tell who it was; then it was one of those at work
+    suspects = f"a worker process died while {' and '.join(sorted(filter(None, shard_of.values())))} were being made"
     return (
-        f"{' and '.join(deaths) or 'a worker process died'}; was memory or disk space short? "
+        f"{' and '.join(deaths) or suspects}; was memory or disk space short? "
         "All finished shards are kept: run the same command again to go on"
     )
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import tyro
 from tqdm import tqdm
 
-from convert import images, pool
+from convert import decoding, pool
 from convert.errors import UserError
 from convert.files import sha256_file
 from convert.manifest import (
@@ -172,6 +172,6 @@ def check_shard(directory: Path, manifest: Manifest, number: int, rows: pa.Table
         payload = shard_bytes[offset : offset + length]
         if zlib.crc32(payload.data) != crc32:
             faults.append(f"{shard.name}: the image {key} is damaged (its CRC-32 differs)")
-        elif decode and manifest.encoding.name != "yuv420" and (why := images.libjpeg_warning(payload.tobytes())):
+        elif decode and manifest.encoding.name != "yuv420" and (why := decoding.libjpeg_warning(payload.tobytes())):
             faults.append(f"{shard.name}: the image {key} does not decode ({why})")
     return faults

@@ -1,0 +1,62 @@
+"""The command line: help, refusals, exit statuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def convert(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "convert", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "verify", "inspect", "doctor", "sample"])
+def test_help_needs_no_mindspore(command, tmp_path):
+    program = f"import sys; sys.argv = ['convert', '{command}', '--help']; import runpy\ntry: runpy.run_module('convert', run_name='__main__')\nexcept SystemExit as e: assert not e.code\nprint([m for m in ('mindspore', 'cv2', 'PIL', 'scipy', 'distributed', 'simplejpeg') if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout.endswith("[]\n"), found.stdout + found.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "a", "b", "--bogus"],
+        ["run", "a", "b", "--short-side", "1"],
+        ["run", "a", "b", "--encoding", "gif"],
+        ["run", "a", "b", "--executor", "slurm"],
+        ["sample", "a", "--classes", "0"],
+        ["verify", "a", "--workers", "0"],
+        ["dance"],
+    ],
+)
+def test_bad_options_exit_with_2(arguments, tmp_path):
+    result = convert(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr + result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["run", "nowhere", "out"], ["verify", "nowhere"], ["inspect", "nowhere"]])
+def test_what_is_missing_exits_with_1_and_one_sentence(arguments, tmp_path):
+    result = convert(*arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
