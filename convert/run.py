@@ -32,7 +32,7 @@ class Outcome:
     images: int
     """Images converted by this run: fewer than the manifest's rows when it went on with an earlier one's work."""
     wall_s: float
-    """From the first shard's start to the last one's end, seconds."""
+    """From the workers' start (3 s for MindSpore) to the last shard's end, seconds."""
     cpu_s: float
     """CPU time of the workers without their start, seconds."""
 
@@ -64,8 +64,8 @@ def run(options: RunOptions) -> int:
         print(f"left out {item.key}: {item.reason}")
     if outcome.images:
         print(
-            f"{outcome.images / outcome.wall_s:,.0f} images/s with {options.workers} workers, "
-            f"{outcome.images / outcome.cpu_s:,.0f} per core-second"
+            f"{outcome.images:,} images in {outcome.wall_s:,.1f} s with the workers' start, "
+            f"{outcome.images / outcome.cpu_s:,.0f} images per core-second without it"
         )
     return 0
 
