@@ -76,7 +76,7 @@ def test_jpeg_is_resized_and_plain(name):
 @pytest.mark.parametrize("name", odd.BAD)
 def test_bad_files_are_refused(name, encoding):
     make, reason = odd.BAD[name]
-    with pytest.raises(BadImageError, match=reason):
+    with pytest.raises(BadImageError, match=reason or "."):
         images.encode(make(), encoding)
 
 
