@@ -7,10 +7,8 @@ import json
 import os
 import platform
 import resource
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,42 +22,6 @@ REFERENCE_IMAGES_PER_S = 8 * 128 / (REFERENCE_STEP_MS / 1e3)
 """What those 8 cards consume: 9,846 images/s."""
 
 _REPORTED_PACKAGES = ("mindspore", "numpy", "opencv-python-headless", "pyarrow")
-
-
-@dataclass(frozen=True)
-class Times:
-    """Repeated timings of the same work, seconds per repeat."""
-
-    wall_s: tuple[float, ...]
-    cpu_s: tuple[float, ...]
-    """CPU time of this process, all its threads, and its finished children."""
-
-    @property
-    def median_wall_s(self) -> float:
-        """The middle repeat's wall time."""
-        return statistics.median(self.wall_s)
-
-    @property
-    def median_cpu_s(self) -> float:
-        """The middle repeat's CPU time."""
-        return statistics.median(self.cpu_s)
-
-    def spread(self) -> dict[str, float | int]:
-        """Least and greatest wall seconds, and how many repeats there were."""
-        return {"wall_s_min": min(self.wall_s), "wall_s_max": max(self.wall_s), "repeats": len(self.wall_s)}
-
-
-def measure(work: Callable[[], object], *, repeats: int, warmups: int = 1) -> Times:
-    """Run `work` `warmups` times uncounted, then `repeats` times counted."""
-    for _ in range(warmups):
-        work()
-    wall_s, cpu_s = [], []
-    for _ in range(repeats):
-        wall_start, cpu_start = time.perf_counter(), cpu_seconds()
-        work()
-        cpu_s.append(cpu_seconds() - cpu_start)
-        wall_s.append(time.perf_counter() - wall_start)
-    return Times(tuple(wall_s), tuple(cpu_s))
 
 
 def cpu_seconds() -> float:

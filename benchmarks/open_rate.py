@@ -63,7 +63,7 @@ def _open(options: OpenRateOptions, folder: Path) -> dict[str, Any]:
     for name, first_step in steps.items():
         start = time.perf_counter()
         stream = TrainingStream(len(records), options.batch_size, 0, 0, options.ranks, first_step, per_run)
-        stream.ids(0)
+        stream.batch_rows(0)
         seconds[name] = time.perf_counter() - start
     return {
         "benchmark": "open_rate",

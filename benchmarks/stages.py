@@ -58,7 +58,7 @@ def _reference_stages(records: Records, stream: TrainingStream, image_size: int)
     decode, *rest = operators(image_size, IMAGENET, Augmentation())
     times: StageTimes = {"read": [], "decode": [], "augment": [], "batch": []}
     for step in range(stream.steps):
-        _, ids = stream.ids(step)
+        _, ids = stream.batch_rows(step)
         with _timed(times["read"]):
             _touch(records, ids)
         with _timed(times["decode"]):

@@ -24,7 +24,7 @@ from convert.cli import Command, main_single
 if TYPE_CHECKING:
     from mindspore import Tensor
 
-    from tinydarknet.feed import Feed
+    from tinydarknet.feed.opening import Feed
 
 _RATE_SECONDS = 2.0
 
@@ -134,7 +134,7 @@ def _sample(folder: Path, batch_size: int) -> Path:
 
 def _open(options: StepTimeOptions, data: Path) -> Feed:
     from tinydarknet.colour import IMAGENET
-    from tinydarknet.feed import open_train_feed
+    from tinydarknet.feed.opening import open_train_feed
     from tinydarknet.feed.augment import Augmentation
 
     return open_train_feed(

@@ -51,17 +51,22 @@ class VerifyOptions:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What a check found, and what it cost."""
+
+    manifest: Manifest
+    faults: tuple[str, ...]
+    read_bytes: int
+    """Of shards."""
+    cpu_s: float
+    """CPU time of the workers without their start, seconds."""
+
+
 def verify(options: VerifyOptions) -> int:
     """Check; prints every fault found; returns the exit status."""
-    manifest = load_manifest(options.dataset)
-    index = read_index_table(options.dataset, manifest)
-    faults = [*_file_faults(options.dataset, manifest), *_index_faults(manifest, index)]
-    if not is_sealed(options.dataset):
-        faults.append(f"{MANIFEST_NAME} has been edited since it was written")
-    if not options.quick and logical_digest(index) != manifest.logical_digest:
-        faults.append(f"{MANIFEST_NAME}: its logical_digest is not that of {INDEX_NAME}")
-    if not faults and not options.quick:
-        faults = _shard_faults(options, manifest, index)
+    checked = check_dataset(options)
+    manifest, faults = checked.manifest, checked.faults
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults[:50])
         more = f"\n  and {len(faults) - 50} more" if len(faults) > 50 else ""
@@ -70,7 +75,29 @@ def verify(options: VerifyOptions) -> int:
         )
     how = "names, sizes and index" if options.quick else "every byte"
     print(f"{options.dataset} is whole: {manifest.rows:,} images in {len(manifest.shards)} shards ({how} checked)")
+    if checked.cpu_s:
+        megabytes = checked.read_bytes / 1e6
+        print(f"read {megabytes:,.0f} MB at {megabytes / checked.cpu_s:,.0f} MB per core-second")
     return 0
+
+
+def check_dataset(options: VerifyOptions) -> Checked:
+    """Look for faults; the shards are read only if manifest, index and file sizes are sound.
+
+    Raises:
+        UserError: there is no manifest or index to check by.
+    """
+    manifest = load_manifest(options.dataset)
+    index = read_index_table(options.dataset, manifest)
+    faults = [*_file_faults(options.dataset, manifest), *_index_faults(manifest, index)]
+    if not is_sealed(options.dataset):
+        faults.append(f"{MANIFEST_NAME} has been edited since it was written")
+    if not options.quick and logical_digest(index) != manifest.logical_digest:
+        faults.append(f"{MANIFEST_NAME}: its logical_digest is not that of {INDEX_NAME}")
+    if faults or options.quick:
+        return Checked(manifest, tuple(faults), 0, 0.0)
+    faults, cpu_s = _shard_faults(options, manifest, index)
+    return Checked(manifest, tuple(faults), sum(shard.data_bytes for shard in manifest.shards), cpu_s)
 
 
 def _file_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
@@ -107,7 +134,7 @@ def _index_faults(manifest: Manifest, index: pa.Table) -> Iterator[str]:
         yield f"{INDEX_NAME}: labels reach from {labels.min()} to {labels.max()}, the manifest has {len(manifest.classes)} classes"
 
 
-def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -> list[str]:
+def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -> tuple[list[str], float]:
     starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
     faults: list[str] = []
     cpu_s = 0.0
@@ -125,10 +152,7 @@ def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -
             faults += checked.result
             cpu_s += checked.cpu_s
             bar.update(pending[future].data_bytes)
-    print(
-        f"read {sum(s.data_bytes for s in manifest.shards) / 1e6:,.0f} MB at {bar.total / 1e6 / cpu_s:,.0f} MB per core-second"
-    )
-    return sorted(faults)
+    return sorted(faults), cpu_s
 
 
 def check_shard(directory: Path, manifest: Manifest, number: int, rows: pa.Table, decode: bool) -> list[str]:

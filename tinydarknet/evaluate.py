@@ -46,7 +46,7 @@ def evaluate_checkpoint(options: EvaluateOptions) -> None:
     from tinydarknet import device as devices
     from tinydarknet.checkpoint import build_network, load
     from tinydarknet.evaluation import classifier_for, evaluate
-    from tinydarknet.feed import open_eval_feed
+    from tinydarknet.feed.opening import open_eval_feed
 
     device, notes = devices.set_up(options)
     for note in notes if device.is_first else ():

@@ -12,7 +12,7 @@ from mindspore import Tensor, nn
 from convert.errors import UserError
 from tinydarknet.counting import count_hits
 from tinydarknet.device import Device, sum_over_ranks
-from tinydarknet.feed import Feed
+from tinydarknet.feed.opening import Feed
 from tinydarknet.inputs import INPUT_CELLS, Classifier
 
 

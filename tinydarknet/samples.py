@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tinydarknet.colour import CHROMA_CENTRE, RGB_FROM_YCC, Normalization, plain_matrix
-from tinydarknet.feed import open_eval_feed
+from tinydarknet.feed.opening import open_eval_feed
 
 DRAWN_IMAGES = 8
 DATASET_IMAGES_MAX = 64

@@ -22,7 +22,7 @@ from tinydarknet.config import TrainConfig
 from tinydarknet.description import Description, ModelDescription, RunState
 from tinydarknet.device import Device
 from tinydarknet.evaluation import Score, classifier_for, evaluate
-from tinydarknet.feed import open_eval_feed, open_train_feed
+from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.order import steps_per_epoch
 from tinydarknet.loss import SmoothedCrossEntropy
 from tinydarknet.loss_scale import DynamicLossScale

@@ -51,7 +51,7 @@ def test_operators_are_told_the_drawn_windows_and_the_index_size(original_datase
     source = DvppSource(drawing, IMAGENET, fake)
     batch = source.allocate(0, None)
     source.fill(0, batch)
-    _, ids = drawing.stream.ids(0)
+    _, ids = drawing.stream.batch_rows(0)
     windows, _ = draw(Augmentation(), 3, 0, ids, drawing.records.heights[ids], drawing.records.widths[ids])
     assert batch["id"].tolist() == ids.tolist()
     assert batch["pixels"][:, 0, 0, 0].tolist() == list(range(1, 9))

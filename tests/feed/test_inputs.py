@@ -35,5 +35,7 @@ def test_planes_become_rgb_exactly():
 def test_pixels_become_rgb_exactly():
     pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), np.uint8)
     colour = matrices_for_rgb(jitter(4))
-    expected = np.einsum("bij,bhwj->bihw", colour[:, :, :3], pixels.astype(np.float64)) + colour[:, :, 3][..., None, None]
+    expected = (
+        np.einsum("bij,bhwj->bihw", colour[:, :, :3], pixels.astype(np.float64)) + colour[:, :, 3][..., None, None]
+    )
     np.testing.assert_allclose(PixelsToRgb()(ms.Tensor(pixels), ms.Tensor(colour)).asnumpy(), expected, atol=1e-4)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tinydarknet.colour import IMAGENET
-from tinydarknet.feed import open_eval_feed, open_train_feed
+from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.augment import Augmentation, Windows
 from tinydarknet.feed.jpeg import UndecodableRowError, decode_planes
 from tinydarknet.feed.records import Records

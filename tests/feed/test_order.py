@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinydarknet.feed.order import (
-    PADDING_ID,
+    PADDING,
     epoch_order,
     evaluation_batch,
     evaluation_steps,
@@ -59,7 +59,7 @@ def test_evaluation_sees_every_image_once(rows, world_size, batch_size):
     ]
     assert {len(batch) for batch in batches} == {batch_size}
     ids = np.concatenate(batches)
-    assert sorted(ids[ids != PADDING_ID]) == list(range(rows))
+    assert sorted(ids[ids != PADDING]) == list(range(rows))
 
 
 def test_a_stream_can_start_anywhere():
@@ -67,9 +67,9 @@ def test_a_stream_can_start_anywhere():
     part = TrainingStream(rows=100, batch_size=8, seed=1, rank=1, world_size=2, first_step=7, last_step=18)
     assert part.steps == 11
     for step in range(part.steps):
-        epoch, ids = part.ids(step)
+        epoch, ids = part.batch_rows(step)
         assert epoch == (7 + step) // 6
-        assert ids.tolist() == whole.ids(7 + step)[1].tolist()
+        assert ids.tolist() == whole.batch_rows(7 + step)[1].tolist()
 
 
 def test_a_stream_says_what_it_cannot_serve():

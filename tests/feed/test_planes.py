@@ -6,9 +6,9 @@ import pytest
 
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET, plain_matrix
-from tinydarknet.feed import open_eval_feed, open_train_feed
+from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.augment import Augmentation, centre_windows, draw
-from tinydarknet.feed.order import PADDING_ID, epoch_order
+from tinydarknet.feed.order import PADDING, epoch_order
 from tinydarknet.feed.records import Records
 
 SIZE = 64
@@ -117,7 +117,7 @@ def test_evaluation_cuts_the_centre_and_counts_padding_never(planes_dataset):
     ids = np.concatenate([batch["id"] for batch in batches])
     labels = np.concatenate([batch["label"] for batch in batches])
     assert ids[:rows].tolist() == list(range(rows))
-    assert (ids[rows:] == PADDING_ID).all()
+    assert (ids[rows:] == PADDING).all()
     assert len(ids) % 32 == 0
     assert labels[:rows].tolist() == records.labels.tolist()
     assert (labels[rows:] == -1).all()

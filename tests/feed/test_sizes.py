@@ -3,7 +3,7 @@
 import pytest
 
 from tinydarknet.colour import IMAGENET
-from tinydarknet.feed import budget, open_train_feed
+from tinydarknet.feed.opening import budget, open_train_feed
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.sizes import ImageSizes
 

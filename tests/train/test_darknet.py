@@ -16,7 +16,7 @@ from tinydarknet.architecture import layer_shapes
 from tinydarknet.colour import DARKNET, Normalization
 from tinydarknet.darknet_weights import HEADER_BYTES, convert_darknet, read_darknet_weights
 from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
-from tinydarknet.feed import open_eval_feed
+from tinydarknet.feed.opening import open_eval_feed
 from tinydarknet.predictors import open_predictor
 
 SHARED = REPOSITORY.parent / "shared"

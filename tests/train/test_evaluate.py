@@ -16,7 +16,7 @@ from tinydarknet.description import Description
 from tinydarknet.device import Device
 from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.evaluation import Score, classifier_for, evaluate
-from tinydarknet.feed import open_eval_feed
+from tinydarknet.feed.opening import open_eval_feed
 from tinydarknet.network import TinyDarkNet
 from tinydarknet.run_folder import RunFolder
 

@@ -1,15 +1,18 @@
 """A dataset directory -> batches, in the right order, before the network asks for them.
 
-records.py    stored bytes by id, through mmap
-order.py      which id where: pure
-stream.py     a run's steps as ids, for one rank
-augment.py    crops, flips, colour factors: pure
-planes.py     yuv420 payloads -> uint8 planes and colour matrices: the hot loop
-reference.py  JPEG payloads -> float32 RGB, as the reference did it
-threaded.py   batches made ahead, in reused buffers
-opening.py    picks and builds the feed for a dataset
+    opening.py    picks and builds the feed for a dataset: open_train_feed, open_eval_feed
+    choosing.py   which feed, and why
+    records.py    stored bytes by row, through mmap
+    order.py      which row where: pure
+    stream.py     a run's steps as rows, for one rank
+    augment.py    crops, flips, colour factors: pure
+    drawing.py    what each batch will hold
+    planes.py     yuv420 payloads -> uint8 planes: the hot loop
+    jpeg.py       JPEG payloads -> the same planes, decoded on the host
+    source.py     batches of planes and colour matrices
+    dvpp.py       batches of pixels, decoded by Ascend's hardware
+    reference.py  float32 RGB, as the reference did it
+    health.py     damaged rows: named, or replaced and counted
+    threaded.py   batches made ahead, in reused buffers
+    budget.py     how many threads a rank may use
 """
-
-from tinydarknet.feed.opening import Feed, FeedName, open_eval_feed, open_train_feed
-
-__all__ = ["Feed", "FeedName", "open_eval_feed", "open_train_feed"]

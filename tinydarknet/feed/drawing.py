@@ -9,7 +9,7 @@ import numpy as np
 from tinydarknet.colour import ColourFactors
 from tinydarknet.feed.augment import Augmentation, Windows, centre_windows, draw
 from tinydarknet.feed.health import RowHealth
-from tinydarknet.feed.order import PADDING_ID, PADDING_LABEL
+from tinydarknet.feed.order import PADDING, PADDING_LABEL
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.sizes import ImageSizes
 from tinydarknet.feed.stream import Stream
@@ -25,7 +25,7 @@ class DrawnBatch:
 
     ids: np.ndarray
     rows: np.ndarray
-    """The ids, with row 0 in place of padding."""
+    """Where the images lie; row 0 in place of padding."""
     windows: Windows
     factors: ColourFactors | None
     """None in evaluation."""
@@ -52,10 +52,10 @@ class Drawing:
         Raises:
             UserError: an image is damaged, and no more may be replaced.
         """
-        epoch, ids = self.stream.ids(step)
-        padding = ids == PADDING_ID
-        rows = self.health.sound(np.where(padding, 0, ids))
-        ids = np.where(padding, PADDING_ID, rows)
+        epoch, wanted = self.stream.batch_rows(step)
+        padding = wanted == PADDING
+        rows = self.health.sound(np.where(padding, 0, wanted))
+        ids = np.where(padding, PADDING, self.records.ids[rows])
         heights, widths = self.records.heights[rows], self.records.widths[rows]
         if self.augmentation is None:
             return DrawnBatch(ids, rows, centre_windows(heights, widths), None)
@@ -66,10 +66,10 @@ class Drawing:
         """Let the kernel begin to read the images of a later step; of the first steps, when there is no earlier one."""
         begin = step if step == 0 else step + READ_AHEAD_STEPS
         for later in range(begin, min(step + READ_AHEAD_STEPS + 1, self.stream.steps)):
-            _, ids = self.stream.ids(later)
-            self.records.will_need(ids[ids != PADDING_ID])
+            _, rows = self.stream.batch_rows(later)
+            self.records.will_need(rows[rows != PADDING])
 
     def name(self, drawn: DrawnBatch, batch: Batch) -> None:
         """Fill `batch`'s label and id."""
-        batch["label"][:] = np.where(drawn.ids == PADDING_ID, PADDING_LABEL, self.records.labels[drawn.rows])
+        batch["label"][:] = np.where(drawn.ids == PADDING, PADDING_LABEL, self.records.labels[drawn.rows])
         batch["id"][:] = drawn.ids

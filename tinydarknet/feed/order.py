@@ -1,4 +1,4 @@
-"""Which image goes where: the id stream as a pure function of (seed, epoch), cut into steps and ranks.
+"""Which image goes where: a dataset's rows as a pure function of (seed, epoch), cut into steps and ranks.
 
 Nothing here depends on the number of workers, and at an equal global batch nothing depends on the number of ranks.
 """
@@ -9,8 +9,8 @@ import numpy as np
 
 from tinydarknet.feed.hashing import hash_ids
 
-PADDING_ID = -1
-"""Stands for no image at all, in evaluation batches that the dataset cannot fill."""
+PADDING = -1
+"""Row, and id, of no image at all, in evaluation batches that the dataset cannot fill."""
 
 PADDING_LABEL = -1
 """The label that goes with it; never counted."""
@@ -28,9 +28,9 @@ def steps_per_epoch(rows: int, batch_size: int, world_size: int) -> int:
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
-    """All ids in [0, rows), shuffled, int64 [rows].
+    """All rows in [0, rows), shuffled, int64 [rows].
 
-    The last eighth (16,384 ids at most) is a window that moves on from epoch to epoch over a fixed permutation,
+    The last eighth (16,384 rows at most) is a window that moves on from epoch to epoch over a fixed permutation,
     so that the images an incomplete last batch leaves out differ each epoch and every image is left out equally often.
     """
     ids = np.arange(rows, dtype=np.int64)
@@ -47,7 +47,7 @@ def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def rank_batch(order: np.ndarray, step: int, batch_size: int, rank: int, world_size: int) -> np.ndarray:
-    """The ids that `rank` sees at `step` of an epoch, int64 [batch_size]: every world_size-th of the global batch."""
+    """The rows that `rank` sees at `step` of an epoch, int64 [batch_size]: every world_size-th of the global batch."""
     global_batch = batch_size * world_size
     return order[step * global_batch + rank : (step + 1) * global_batch : world_size]
 
@@ -58,6 +58,6 @@ def evaluation_steps(rows: int, batch_size: int, world_size: int) -> int:
 
 
 def evaluation_batch(rows: int, step: int, batch_size: int, rank: int, world_size: int) -> np.ndarray:
-    """The ids that `rank` evaluates at `step`, int64 [batch_size]; every id once over ranks and steps, then PADDING_ID."""
+    """The rows that `rank` evaluates at `step`, int64 [batch_size]; every row once over ranks and steps, then PADDING."""
     ids = step * batch_size * world_size + rank + world_size * np.arange(batch_size, dtype=np.int64)
-    return np.where(ids < rows, ids, PADDING_ID)
+    return np.where(ids < rows, ids, PADDING)

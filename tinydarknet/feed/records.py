@@ -20,6 +20,7 @@ class Records:
 
     Attributes:
         manifest: the dataset's description.
+        ids: int64 [rows], rising; row numbers, unless the converter left images out.
         labels: int32 [rows].
         heights: of the stored images in pixels, int64 [rows].
         widths: likewise.
@@ -28,7 +29,10 @@ class Records:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.manifest: Manifest = load_manifest(directory)
-        index = load_index(directory, self.manifest, ["shard", "offset", "length", "label", "height", "width", "crc32"])
+        index = load_index(
+            directory, self.manifest, ["id", "shard", "offset", "length", "label", "height", "width", "crc32"]
+        )
+        self.ids: np.ndarray = index["id"]
         self.labels: np.ndarray = index["label"]
         self.heights: np.ndarray = index["height"].astype(np.int64)
         self.widths: np.ndarray = index["width"].astype(np.int64)
@@ -72,10 +76,13 @@ class Records:
             or self._offsets.min() < 0
             or self._lengths.min() < 0
             or (self._offsets + self._lengths > sizes[self._shards]).any()
+            or (np.diff(self.ids) <= 0).any()
             or self.labels.min() < 0
             or self.labels.max() >= len(self.manifest.classes)
         ):
-            raise UserError(f"the index of {self.directory} points outside its shards or classes: convert again")
+            raise UserError(
+                f"the index of {self.directory} has no rising ids, or points outside its shards or classes: convert again"
+            )
         if self.manifest.encoding.name == "yuv420" and (self._lengths * 2 != self.heights * self.widths * 3).any():
             raise UserError(f"the index of {self.directory} has rows that are no yuv420 planes: convert again")
 

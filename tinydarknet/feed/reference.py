@@ -14,7 +14,7 @@ import numpy as np
 
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import CENTRE_FRACTION, Augmentation
-from tinydarknet.feed.order import PADDING_ID, PADDING_LABEL
+from tinydarknet.feed.order import PADDING, PADDING_LABEL
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.stream import Stream
 from tinydarknet.feed.threaded import Batch
@@ -105,9 +105,10 @@ class _Images:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.int32, np.int64]]:
         for step in range(self._stream.steps):
-            _, ids = self._stream.ids(step)
-            for image_id in ids:
-                padding = image_id == PADDING_ID
-                row = 0 if padding else image_id
+            _, rows = self._stream.batch_rows(step)
+            for wanted in rows:
+                padding = wanted == PADDING
+                row = 0 if padding else wanted
                 label = np.int32(PADDING_LABEL) if padding else self._records.labels[row]
+                image_id = np.int64(PADDING) if padding else self._records.ids[row]
                 yield self._records.payload(row), label, image_id

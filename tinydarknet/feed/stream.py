@@ -1,4 +1,4 @@
-"""A run as one stream of steps: which ids each step of this rank holds, from any step on."""
+"""A run as one stream of steps: which rows of the dataset each step of this rank holds, from any step on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinydarknet.feed.order import epoch_order, evaluation_batch, evaluation_ste
 
 
 class Stream(Protocol):
-    """The ids of a run, batch by batch, for one rank."""
+    """The rows of a run, batch by batch, for one rank."""
 
     @property
     def batch_size(self) -> int:
@@ -34,8 +34,8 @@ class Stream(Protocol):
         """The epoch of batch `step` in [0, steps)."""
         ...
 
-    def ids(self, step: int) -> tuple[int, np.ndarray]:
-        """The epoch and the ids, int64 [batch_size], of batch `step` in [0, steps)."""
+    def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
+        """The epoch and the rows, int64 [batch_size], of batch `step` in [0, steps)."""
         ...
 
 
@@ -75,8 +75,8 @@ class TrainingStream:
         """The epoch of batch `step` in [0, steps)."""
         return (self.first_step + step) // self._steps_per_epoch
 
-    def ids(self, step: int) -> tuple[int, np.ndarray]:
-        """The epoch and the ids, int64 [batch_size], of batch `step` in [0, steps)."""
+    def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
+        """The epoch and the rows, int64 [batch_size], of batch `step` in [0, steps)."""
         epoch, step_in_epoch = divmod(self.first_step + step, self._steps_per_epoch)
         with self._lock:  # so that threads that reach a new epoch together shuffle it once
             order = _recent_order(self.rows, self.seed, epoch)
@@ -85,7 +85,7 @@ class TrainingStream:
 
 @dataclass(frozen=True)
 class EvaluationStream:
-    """Every id once over all ranks, in stored order, filled up with padding so that every batch is whole."""
+    """Every row once over all ranks, in stored order, filled up with padding so that every batch is whole."""
 
     rows: int
     batch_size: int
@@ -105,8 +105,8 @@ class EvaluationStream:
         """0: an evaluation is one pass."""
         return 0
 
-    def ids(self, step: int) -> tuple[int, np.ndarray]:
-        """Epoch 0 and the ids, int64 [batch_size], of batch `step` in [0, steps)."""
+    def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
+        """Epoch 0 and the rows, int64 [batch_size], of batch `step` in [0, steps)."""
         return 0, evaluation_batch(self.rows, step, self.batch_size, self.rank, self.world_size)
 
 
