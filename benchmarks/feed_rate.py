@@ -123,8 +123,8 @@ def _describe(directory: Path) -> dict[str, Any]:
 def _one_turn(options: FeedRateOptions, feed: MeasuredFeed, directory: Path) -> Repeat:
     """Take batches for `seconds`, after a warm-up, checking that they are what they should be."""
     from tinydarknet.colour import IMAGENET
-    from tinydarknet.feed.opening import open_train_feed
     from tinydarknet.feed.augment import Augmentation
+    from tinydarknet.feed.opening import open_train_feed
 
     cold = options.page_cache == "cold"
     if cold:

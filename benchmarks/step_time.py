@@ -134,8 +134,8 @@ def _sample(folder: Path, batch_size: int) -> Path:
 
 def _open(options: StepTimeOptions, data: Path) -> Feed:
     from tinydarknet.colour import IMAGENET
-    from tinydarknet.feed.opening import open_train_feed
     from tinydarknet.feed.augment import Augmentation
+    from tinydarknet.feed.opening import open_train_feed
 
     return open_train_feed(
         data,

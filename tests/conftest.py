@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from making import make
+from convert_making import make
 
 from convert.sample import SampleOptions, sample
 

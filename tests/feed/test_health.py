@@ -7,9 +7,9 @@ import pytest
 
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET
-from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.health import HealthPolicy, RowHealth
+from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.records import Records
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tinydarknet.colour import IMAGENET
-from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.augment import Augmentation, Windows
 from tinydarknet.feed.jpeg import UndecodableRowError, decode_planes
+from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.records import Records
 
 OPTIONS = {"image_size": 224, "rank": 0, "world_size": 1, "normalization": IMAGENET}

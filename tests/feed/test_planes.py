@@ -6,8 +6,8 @@ import pytest
 
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET, plain_matrix
-from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.augment import Augmentation, centre_windows, draw
+from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.order import PADDING, epoch_order
 from tinydarknet.feed.records import Records
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from tinydarknet.colour import IMAGENET
-from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.augment import Augmentation
+from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.order import epoch_order
 from tinydarknet.feed.records import Records
 

@@ -3,8 +3,9 @@
 import pytest
 
 from tinydarknet.colour import IMAGENET
-from tinydarknet.feed.opening import budget, open_train_feed
+from tinydarknet.feed import budget
 from tinydarknet.feed.augment import Augmentation
+from tinydarknet.feed.opening import open_train_feed
 from tinydarknet.feed.sizes import ImageSizes
 
 

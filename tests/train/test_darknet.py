@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY, convert
 from PIL import Image
+from train_making import REPOSITORY, convert
 
 from convert.classes import load_imagenet1k
 from convert.errors import UserError

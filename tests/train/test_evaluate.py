@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_module
 from mindspore import Tensor
+from train_making import run_module
 
 from convert.errors import UserError
 from convert.manifest import ClassEntry, load_manifest

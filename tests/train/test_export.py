@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import REPOSITORY, SIZE, WNIDS, draw_image
 from mindspore import Tensor
+from train_making import REPOSITORY, SIZE, WNIDS, draw_image
 
 from convert.errors import UserError
 from convert.files import sha256_file

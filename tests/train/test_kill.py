@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SIZE
+from train_making import REPOSITORY, SIZE
 
 from tinydarknet import checkpoint
 from tinydarknet.run_folder import RunFolder

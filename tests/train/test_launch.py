@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, SIZE, free_port
+from train_making import REPOSITORY, SIZE, free_port
 
 from tinydarknet import checkpoint
 from tinydarknet.device import EXIT_TERMINATED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SIZE, free_port, tiny_config
+from train_making import REPOSITORY, SIZE, free_port, tiny_config
 
 from tinydarknet import checkpoint
 from tinydarknet.network import TinyDarkNet

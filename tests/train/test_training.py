@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SIZE, tiny_config
+from train_making import REPOSITORY, SIZE, tiny_config
 
 from convert.errors import UserError
 from convert.manifest import load_manifest

@@ -1,0 +1,65 @@
+"""How the training tests make pictures, datasets and configurations."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tinydarknet.config import TrainConfig
+
+REPOSITORY = Path(__file__).parents[2]
+WNIDS = ("n01440764", "n01443537", "n01484850")
+IMAGES_PER_CLASS = 9
+SIZE = 32
+
+
+def run_module(*arguments: str | Path, cwd: Path, **kwargs) -> subprocess.CompletedProcess:
+    """Run `python -m ...` as a person would, in a folder of its own."""
+    command = [sys.executable, "-m", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def draw_image(label: int, index: int) -> np.ndarray:
+    """A 48x40 image whose texture tells its class and whose brightness tells its index."""
+    rng = np.random.default_rng((label, index))
+    cells = rng.integers(0, 256, (2 + 4 * label, 2 + 4 * label, 3), dtype=np.uint8)
+    return cv2.resize(cells, (48, 40), interpolation=cv2.INTER_NEAREST)
+
+
+def write_images(folder: Path, wnids: tuple[str, ...], per_class: int) -> Path:
+    """Class folders of JPEG files."""
+    for label, wnid in enumerate(wnids):
+        (folder / wnid).mkdir(parents=True)
+        for index in range(per_class):
+            cv2.imwrite(str(folder / wnid / f"{wnid}_{index}.JPEG"), draw_image(label, index))
+    return folder
+
+
+def convert(source: Path, output: Path, *options: str) -> Path:
+    result = run_module("convert", "run", source, output, "--workers", "1", *options, cwd=output.parent)
+    assert result.returncode == 0, result.stderr
+    return output
+
+
+def tiny_config(data: Path, run_dir: Path, **changes) -> TrainConfig:
+    """27 images in batches of 8: 3 steps an epoch, 3 images left over; 3 epochs."""
+    base = TrainConfig(
+        data_path=data, run_dir=run_dir, device_target="CPU", batch_size=8, image_height=SIZE, image_width=SIZE,
+        epoch_size=3, lr_init=0.02, lr_epochs=(2,), warmup_epochs=1, seed=5,
+    )  # fmt: skip
+    return dataclasses.replace(base, **changes)
