@@ -17,7 +17,7 @@ from convert.files import publish, sha256_file, write_bytes
 from tinydarknet import device as devices
 from tinydarknet.checkpoint import Checkpoint, build_network, load
 from tinydarknet.description import ModelDescription
-from tinydarknet.export import ExportOptions, FileFormat
+from tinydarknet.export_options import ExportOptions, FileFormat
 from tinydarknet.inputs import Classifier, PlanesToRgb, RgbPixels
 from tinydarknet.samples import sample_inputs
 

@@ -89,15 +89,17 @@ class ParquetReader:
         """The image of row `offset`; `length` is unknown to the listing."""
         del length
         path = self.root / file
+        opened = self._file
         try:
-            if file != self._name or self._file is None:
-                self._file, self._name, self._group = _open(path), file, -1
-                sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+            if file != self._name or opened is None:
+                opened = self._file = _open(path)
+                self._name, self._group = file, -1
+                sizes = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
                 self._starts = np.concatenate([[0], np.cumsum(sizes)])
             group = int(np.searchsorted(self._starts, offset, side="right")) - 1
             images = self._images
             if images is None or group != self._group:
-                column = self._file.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
+                column = opened.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
                 self._images = images = pa.chunked_array(column.field("bytes")).combine_chunks()
                 self._group = group
             data = images[offset - int(self._starts[group])].as_py()

@@ -15,7 +15,8 @@ from train_making import REPOSITORY, SIZE, WNIDS, draw_image
 from convert.errors import UserError
 from convert.files import sha256_file
 from tinydarknet import checkpoint, exporting
-from tinydarknet.export import ExportOptions, export_checkpoint
+from tinydarknet.export import export_checkpoint
+from tinydarknet.export_options import ExportOptions
 from tinydarknet.inputs import Classifier, RgbPixels
 from tinydarknet.pixels import centre_square
 from tinydarknet.predict import PredictOptions, predict
