@@ -7,17 +7,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import cv2
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from convert.errors import UserError
-from convert.manifest import EncodingName, load_manifest, read_index_table
-from convert.options import RunOptions
-from convert.run import run
 from tinydarknet.feed.choosing import FeedName
-from tinydarknet.feed.records import Records
+
+if TYPE_CHECKING:
+    from convert.manifest import EncodingName
+    from tinydarknet.feed.records import Records
 
 MeasuredFeed = Literal["planes", "host", "host_jpeg", "reference"]
 
@@ -57,6 +54,10 @@ def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path) -> Fe
     Raises:
         UserError: a given folder is no dataset.
     """
+    from convert.manifest import load_manifest
+    from convert.options import RunOptions
+    from convert.run import run
+
     wanted = FEED_KINDS[feed].encoding
     for directory in given:
         if load_manifest(directory).encoding.name == wanted:
@@ -78,6 +79,9 @@ def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path) -> Fe
 
 def _unpack(directory: Path, folder: Path) -> None:
     """Write every image of a dataset as `folder/<wnid>/<name>`."""
+    from convert.manifest import read_index_table
+    from tinydarknet.feed.records import Records
+
     records = Records(directory)
     keys = read_index_table(directory, records.manifest, ["key"]).column("key").to_pylist()
     is_planes = records.manifest.encoding.name == "yuv420"
@@ -89,6 +93,9 @@ def _unpack(directory: Path, folder: Path) -> None:
 
 
 def _as_jpeg(records: Records, row: int) -> bytes:
+    import cv2
+    import numpy as np
+
     height, width = int(records.heights[row]), int(records.widths[row])
     payload = records.payload(row)
     luma = payload[: height * width].reshape(height, width)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 from convert.errors import UserError
-from tinydarknet.feed.dvpp import device_problem
 
 FeedName = Literal["auto", "planes", "dvpp", "host", "reference"]
 
@@ -34,6 +33,8 @@ def hardware_problem() -> str | None:
     """Why this host cannot decode by hardware; None if it can."""
     if not _ASCEND_DRIVER.exists():
         return "there is no Ascend driver"
+    from tinydarknet.feed.dvpp import device_problem
+
     return device_problem()
 
 
