@@ -57,7 +57,7 @@ demo: $(READY)  ## the whole path on a built-in sample, under 6 minutes on 2 cor
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest -m 'not slow' -n 2
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 lint: $(READY)  ## check style and types; changes nothing
 	$(BIN)/ruff check .

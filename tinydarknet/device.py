@@ -66,7 +66,9 @@ def set_up(config: DeviceConfig, seed: int = 0) -> tuple[Device, list[str]]:
         raise UserError("no Ascend device, or its driver and CANN are not installed: use --device-target CPU, or auto")
     ranks = int(os.environ.get(RANKS_VARIABLE, "1"))
     try:
-        if target == "CPU" or ranks > 1:
+        if target == "CPU" and ms.get_context("device_target") == "CPU":
+            pass  # MindSpore refuses to be told again once an operator has run
+        elif target == "CPU" or ranks > 1:
             ms.set_device(target)
         else:
             ms.set_device(target, config.device_id)
