@@ -73,7 +73,7 @@ def _time_on(options: StepTimeOptions, data: Path) -> dict[str, Any]:
     print(*notes, sep="\n")
     stages = time_stages(data, options.batch_size, options.image_size, options.steps)
     feed = _open(options, data)
-    step = _training_step(feed, data)
+    step = _training_step(feed, data, device.target == "CPU")
     cached_ms = _step_on_cached_batch(step, feed, options.steps)
     feed_ms = _feed_alone(feed, options.steps)
     step_ms, wait_ms = _both_together(step, feed, options.steps)
@@ -152,7 +152,7 @@ def _open(options: StepTimeOptions, data: Path) -> Feed:
     )
 
 
-def _training_step(feed: Feed, data: Path) -> Callable[..., Tensor]:
+def _training_step(feed: Feed, data: Path, on_cpu: bool) -> Callable[..., Tensor]:
     """The step that training runs, with the reference's recipe."""
     import numpy as np
 
@@ -164,7 +164,7 @@ def _training_step(feed: Feed, data: Path) -> Callable[..., Tensor]:
     from tinydarknet.step import TrainStep
 
     classes = len(load_manifest(data).classes)
-    network = TinyDarkNet(classes)
+    network = TinyDarkNet(classes, keep_argmax=on_cpu)
     rates = np.full(1000, 0.01, np.float32)
     optimizer = build_optimizer(network, rates, momentum=0.9, weight_decay=1e-4, nesterov=False)
     step = TrainStep(classifier_for(feed, network), SmoothedCrossEntropy(classes, 0.1), optimizer)

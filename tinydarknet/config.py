@@ -81,7 +81,8 @@ class OptimizerConfig:
     gradient_accumulation: int = 1
     """Parts that a rank's share of a step is worked off in: an update sees this many times batch_size images a rank."""
     ema_decay: float = 0.0
-    """Of the moving average of the weights that evaluation and checkpoints use; 0 for none."""
+    """Of the moving average of the weights that evaluation while training uses; 0 for none. A checkpoint's own weights
+    are the raw ones, with the averages beside them as state."""
     amp_level: AmpLevel = "auto"
     """Mixed precision; auto is O3 on Ascend, O2 on the GPU, O0 on the CPU."""
 
@@ -117,7 +118,8 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
     pre_trained: bool = False
     """Start from the weights in checkpoint_path."""
     checkpoint_path: Path | None = None
-    """Weights to start from with pre_trained: our checkpoints, ModelZoo's (.ckpt) or Darknet's (.weights)."""
+    """Weights to start from with pre_trained: our checkpoints or ModelZoo's (.ckpt); import Darknet's by
+    tinydarknet.darknet_weights first."""
 
     batch_size: int = 128
     """Images per device and step."""
@@ -140,6 +142,10 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
     """Steps between checkpoints; 0 for one each epoch."""
     keep_checkpoint_max: int = 10
     """Newest checkpoints to keep, beside the best."""
+    tolerate: int = 0
+    """Damaged training images that may be replaced by others before the run ends with an error."""
+    check_reads: bool = False
+    """Compare every training image with its checksum before it is used; some 70 microseconds each."""
     log_every_steps: int = 1
     """Steps between lines of the log."""
     sink: bool = True
@@ -169,6 +175,7 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
             self.checkpoint_every_steps >= 0, "checkpoint_every_steps must be at least 0", self.checkpoint_every_steps
         )
         _check(self.keep_checkpoint_max >= 1, "keep_checkpoint_max must be at least 1", self.keep_checkpoint_max)
+        _check(self.tolerate >= 0, "tolerate must be at least 0", self.tolerate)
         _check(self.log_every_steps >= 1, "log_every_steps must be at least 1", self.log_every_steps)
 
 

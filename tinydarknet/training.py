@@ -22,6 +22,7 @@ from tinydarknet.config import TrainConfig
 from tinydarknet.description import Description, ModelDescription, RunState
 from tinydarknet.device import Device
 from tinydarknet.evaluation import Score, classifier_for, evaluate
+from tinydarknet.feed.health import HealthPolicy
 from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.order import steps_per_epoch
 from tinydarknet.loss import SmoothedCrossEntropy
@@ -174,7 +175,9 @@ def _carry_out(run: Run, reporter: Reporter, stop: StopRequest) -> None:
         augmentation=config.augmentation,
         normalization=config.normalization,
         feed=config.feed,
+        health=HealthPolicy(config.tolerate, config.check_reads),
     )
+    reporter.say(feed.choice)
     loss = SmoothedCrossEntropy(
         len(run.manifest.classes), config.label_smooth_factor if config.use_label_smooth else 0.0
     )

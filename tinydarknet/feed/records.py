@@ -94,6 +94,10 @@ def _map_shard(path: Path, expected_bytes: int) -> mmap.mmap:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: {repair}") from error
+    except OSError as error:
+        raise UserError(
+            f"cannot open {path} ({error.strerror}): check its permissions and the limit of open files, ulimit -n"
+        ) from error
     except ValueError as error:
         raise UserError(f"{path} is empty: {repair}") from error
     if len(mapped) != expected_bytes:
