@@ -126,7 +126,9 @@ def test_an_unknown_option_is_refused_by_name(command):
 
 
 def test_make_help_names_every_target():
-    result = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY:")).split()[
         1:
     ]

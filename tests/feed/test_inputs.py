@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from tinydarknet.colour import IMAGENET, ColourFactors, colour_matrices, matrices_for_rgb
+from tinydarknet.config import DeviceConfig
+from tinydarknet.device import set_up
 from tinydarknet.inputs import PixelsToRgb, PlanesToRgb
 
 
 @pytest.fixture(autouse=True)
 def graph_mode():
-    ms.set_device("CPU")
-    ms.set_context(mode=ms.GRAPH_MODE)
+    set_up(DeviceConfig(device_target="CPU"))
 
 
 def jitter(count):
