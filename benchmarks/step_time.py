@@ -213,7 +213,7 @@ def summary(result: dict[str, Any]) -> str:
     """The result for people."""
     stages = ", ".join(f"{name} {times['p50']:.1f}" for name, times in result["stage_ms"].items())
     feeds = "\n".join(
-        f"  {name:10} {feed['images_per_core_s']:8,.0f} images per core-second ({feed['images']}): "
+        f"  {name:10} {feed['images_per_core_s']:8,.0f} images per core-second at {result['image_size']} px ({feed['images']}): "
         f"{feed['cores_for_8_cards_at_104_ms']:.1f} cores for 8 cards at 104 ms (9,846 images/s)"
         for name, feed in result["feeds"].items()
     )
