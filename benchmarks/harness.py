@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convert.files import write_bytes
-from tinydarknet.run_folder import git_revision
+from tinydarknet.training.run_folder import git_revision
 
 REFERENCE_STEP_MS = 104.0
 """Published for the reference: Ascend 910, 8 cards, batch 128 each, 56 CPU cores."""

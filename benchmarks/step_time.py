@@ -157,11 +157,11 @@ def _training_step(feed: Feed, data: Path, on_cpu: bool) -> Callable[..., Tensor
     import numpy as np
 
     from convert.manifest import load_manifest
-    from tinydarknet.evaluation import classifier_for
-    from tinydarknet.loss import SmoothedCrossEntropy
-    from tinydarknet.network import TinyDarkNet
-    from tinydarknet.optimizer import build_optimizer
-    from tinydarknet.step import TrainStep
+    from tinydarknet.evaluation.scoring import classifier_for
+    from tinydarknet.model.network import TinyDarkNet
+    from tinydarknet.training.loss import SmoothedCrossEntropy
+    from tinydarknet.training.optimizer import build_optimizer
+    from tinydarknet.training.step import TrainStep
 
     classes = len(load_manifest(data).classes)
     network = TinyDarkNet(classes, keep_argmax=on_cpu)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tinydarknet.architecture import IMAGE_MULTIPLE, VariantName
 from tinydarknet.colour import IMAGENET, Normalization
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.choosing import FeedName
+from tinydarknet.model.architecture import IMAGE_MULTIPLE, VariantName
 
 DeviceTarget = Literal["auto", "Ascend", "GPU", "CPU"]
 AmpLevel = Literal["auto", "O0", "O2", "O3"]

@@ -11,7 +11,7 @@ import tyro
 
 from convert.cli import Command, main_single
 from convert.errors import UserError
-from tinydarknet.architecture import HEAD_NAME, LayerShape, layer_shapes
+from tinydarknet.model.architecture import HEAD_NAME, LayerShape, layer_shapes
 
 HEADER_BYTES = 16
 """Four int32: major, minor, revision, images seen (Darknet before 0.2 counts in 4 bytes)."""
@@ -100,10 +100,10 @@ def convert_darknet(weights: Path, out: Path, classes_path: Path | None = None) 
     """
     from convert.classes import load_imagenet1k, read_table
     from convert.manifest import ClassEntry
-    from tinydarknet import checkpoint
     from tinydarknet.colour import DARKNET
-    from tinydarknet.description import Description, ModelDescription
-    from tinydarknet.network import TinyDarkNet
+    from tinydarknet.model import checkpoint
+    from tinydarknet.model.description import Description, ModelDescription
+    from tinydarknet.model.network import TinyDarkNet
 
     table = load_imagenet1k() if classes_path is None else read_table(classes_path)
     if sorted(entry.devkit_id for entry in table) != list(range(1, DARKNET_CLASSES + 1)):

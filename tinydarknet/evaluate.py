@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.cli import Command, main_single
-from convert.errors import UserError
 from convert.files import write_bytes
-from convert.manifest import ClassEntry, Manifest, load_manifest
+from convert.manifest import load_manifest
 from tinydarknet.config import DeviceConfig, check_image_side
 from tinydarknet.feed.choosing import FeedName
 
@@ -44,9 +43,10 @@ def evaluate_checkpoint(options: EvaluateOptions) -> None:
     manifest = load_manifest(options.val_data_path)
 
     from tinydarknet import device as devices
-    from tinydarknet.checkpoint import build_network, load
-    from tinydarknet.evaluation import classifier_for, evaluate
+    from tinydarknet.evaluation.scoring import classifier_for, evaluate
     from tinydarknet.feed.opening import open_eval_feed
+    from tinydarknet.model.checkpoint import build_network, load
+    from tinydarknet.model.description import check_classes
 
     device, notes = devices.set_up(options)
     for note in notes if device.is_first else ():
@@ -85,25 +85,6 @@ def evaluate_checkpoint(options: EvaluateOptions) -> None:
             "dataset_digest": manifest.logical_digest,
         }
         write_bytes(options.json, (json.dumps(fields, indent=1) + "\n").encode())
-
-
-def check_classes(classes: tuple[ClassEntry, ...], manifest: Manifest, file: Path, dataset: Path) -> None:
-    """Refuse a network whose logits mean other classes than a dataset's labels.
-
-    Raises:
-        UserError: other numbers of classes, or other classes; classes without wnid (foreign files) are not compared.
-    """
-    if len(classes) != len(manifest.classes):
-        raise UserError(
-            f"{file} tells {len(classes)} classes apart, the dataset {dataset} has {len(manifest.classes)}: "
-            "use a checkpoint trained on these classes, or convert with --classes imagenet1k to keep all 1,000 labels"
-        )
-    for label, (ours, theirs) in enumerate(zip(classes, manifest.classes, strict=True)):
-        if ours.wnid and ours.wnid != theirs.wnid:
-            raise UserError(
-                f"class {label} is {ours.wnid} in {file} and {theirs.wnid} in the dataset {dataset}: "
-                "use a checkpoint trained on these classes"
-            )
 
 
 def main() -> None:

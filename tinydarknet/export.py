@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convert.cli import Command, main_single
 from convert.errors import UserError
-from tinydarknet.export_options import ExportOptions
+from tinydarknet.exporting.options import ExportOptions
 
 
 def export_checkpoint(options: ExportOptions) -> None:
@@ -16,7 +16,7 @@ def export_checkpoint(options: ExportOptions) -> None:
     if "air" in options.file_format and device.target != "Ascend":
         raise UserError(f"AIR can only be written on Ascend, this is {device.target}: export onnx or mindir here")
 
-    from tinydarknet.exporting import export_all
+    from tinydarknet.exporting.writing import export_all
 
     export_all(options)
 

@@ -15,6 +15,6 @@ def create_network(name: str, *args: Any, **kwargs: Any) -> Any:
     """
     if name != NAME:
         raise ValueError(f"the only network here is {NAME!r}, got {name!r}")
-    from tinydarknet.network import TinyDarkNet
+    from tinydarknet.model.network import TinyDarkNet
 
     return TinyDarkNet(*args, **kwargs)

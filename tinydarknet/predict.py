@@ -45,8 +45,8 @@ def predict(options: PredictOptions) -> int:
     """Carry out the command; status 1 if an image could not be read."""
     from convert.errors import BadImageError
     from convert.images import decode_rgb
-    from tinydarknet.pixels import centre_square
-    from tinydarknet.predictors import open_predictor
+    from tinydarknet.predicting.pixels import centre_square
+    from tinydarknet.predicting.predictors import open_predictor
 
     paths = list(_files(options.images))
     predictor = open_predictor(options.checkpoint_path)

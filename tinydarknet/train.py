@@ -11,9 +11,9 @@ from tinydarknet.option_files import expand
 
 def train(config: TrainConfig) -> int:
     """Carry out the command; MindSpore is imported only here, so that --help answers at once."""
-    from tinydarknet import training
+    from tinydarknet.training import run
 
-    return training.train(config)
+    return run.train(config)
 
 
 def main() -> None:

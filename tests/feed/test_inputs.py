@@ -7,7 +7,7 @@ import pytest
 from tinydarknet.colour import IMAGENET, ColourFactors, colour_matrices, matrices_for_rgb
 from tinydarknet.config import DeviceConfig
 from tinydarknet.device import set_up
-from tinydarknet.inputs import PixelsToRgb, PlanesToRgb
+from tinydarknet.model.inputs import PixelsToRgb, PlanesToRgb
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ from mindspore import Parameter, Tensor
 
 from convert.errors import UserError
 from convert.manifest import ClassEntry
-from tinydarknet import checkpoint
 from tinydarknet.colour import DARKNET, IMAGENET
-from tinydarknet.description import Description, ModelDescription, RunState
-from tinydarknet.network import TinyDarkNet
+from tinydarknet.model import checkpoint
+from tinydarknet.model.description import Description, ModelDescription, RunState
+from tinydarknet.model.network import TinyDarkNet
 
 CLASSES = tuple(ClassEntry(f"n0000000{index}", f"fish, Nº {index}") for index in range(3))
 RUN = RunState(step=7, steps_per_epoch=3, global_batch=8, seed=5, dataset_digest="abc", best_top1=0.5)

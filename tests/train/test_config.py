@@ -9,7 +9,7 @@ import tyro
 
 from tinydarknet.config import TrainConfig
 from tinydarknet.evaluate import EvaluateOptions
-from tinydarknet.export_options import ExportOptions
+from tinydarknet.exporting.options import ExportOptions
 from tinydarknet.option_files import expand
 from tinydarknet.predict import PredictOptions
 

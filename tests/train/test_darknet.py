@@ -11,13 +11,13 @@ from train_making import REPOSITORY, convert
 from convert.classes import load_imagenet1k
 from convert.errors import UserError
 from convert.manifest import load_manifest, read_index_table
-from tinydarknet import checkpoint
-from tinydarknet.architecture import layer_shapes
 from tinydarknet.colour import DARKNET, Normalization
 from tinydarknet.darknet_weights import HEADER_BYTES, convert_darknet, read_darknet_weights
 from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.feed.opening import open_eval_feed
-from tinydarknet.predictors import open_predictor
+from tinydarknet.model import checkpoint
+from tinydarknet.model.architecture import layer_shapes
+from tinydarknet.predicting.predictors import open_predictor
 
 SHARED = REPOSITORY.parent / "shared"
 VALUES = 1_046_488

@@ -11,14 +11,14 @@ from train_making import run_module
 
 from convert.errors import UserError
 from convert.manifest import ClassEntry, load_manifest
-from tinydarknet import checkpoint
-from tinydarknet.description import Description
 from tinydarknet.device import Device
 from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
-from tinydarknet.evaluation import Score, classifier_for, evaluate
+from tinydarknet.evaluation.scoring import Score, classifier_for, evaluate
 from tinydarknet.feed.opening import open_eval_feed
-from tinydarknet.network import TinyDarkNet
-from tinydarknet.run_folder import RunFolder
+from tinydarknet.model import checkpoint
+from tinydarknet.model.description import Description
+from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.training.run_folder import RunFolder
 
 
 def score(data: Path, file: Path, tmp_path: Path, **options) -> dict:

@@ -14,14 +14,15 @@ from train_making import REPOSITORY, SIZE, WNIDS, draw_image
 
 from convert.errors import UserError
 from convert.files import sha256_file
-from tinydarknet import checkpoint, exporting
 from tinydarknet.export import export_checkpoint
-from tinydarknet.export_options import ExportOptions
-from tinydarknet.inputs import Classifier, RgbPixels
-from tinydarknet.pixels import centre_square
+from tinydarknet.exporting import writing as exporting
+from tinydarknet.exporting.options import ExportOptions
+from tinydarknet.model import checkpoint
+from tinydarknet.model.inputs import Classifier, RgbPixels
 from tinydarknet.predict import PredictOptions, predict
-from tinydarknet.predictors import open_predictor
-from tinydarknet.run_folder import RunFolder
+from tinydarknet.predicting.pixels import centre_square
+from tinydarknet.predicting.predictors import open_predictor
+from tinydarknet.training.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

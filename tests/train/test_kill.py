@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from train_making import REPOSITORY, SIZE
 
-from tinydarknet import checkpoint
-from tinydarknet.run_folder import RunFolder
+from tinydarknet.model import checkpoint
+from tinydarknet.training.run_folder import RunFolder
 
 STEPS = 27
 

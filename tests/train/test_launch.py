@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from train_making import REPOSITORY, SIZE, free_port
 
-from tinydarknet import checkpoint
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.launch import RANK_VARIABLE, WORKER_ROLE, LaunchOptions, _children
-from tinydarknet.run_folder import RunFolder
+from tinydarknet.model import checkpoint
+from tinydarknet.training.run_folder import RunFolder
 
 END_SECONDS = 30
 """Promised: all ranks are gone so long after one has died."""

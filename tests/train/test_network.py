@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from tinydarknet.activation import LeakyReLU
-from tinydarknet.architecture import LAYERS, layer_shapes
 from tinydarknet.colour import IMAGENET
-from tinydarknet.inputs import Classifier, PlanesToRgb, RgbImage, RgbPixels
-from tinydarknet.loss import SmoothedCrossEntropy
 from tinydarknet.mindspore_hub_conf import create_network
-from tinydarknet.network import TinyDarkNet
+from tinydarknet.model.activation import LeakyReLU
+from tinydarknet.model.architecture import LAYERS, layer_shapes
+from tinydarknet.model.inputs import Classifier, PlanesToRgb, RgbImage, RgbPixels
+from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.training.loss import SmoothedCrossEntropy
 
 
 @pytest.fixture(scope="module", autouse=True)

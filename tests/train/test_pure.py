@@ -5,9 +5,9 @@ import struct
 import numpy as np
 import pytest
 
-from tinydarknet.counting import count_hits, ranks_of_labels
-from tinydarknet.milestones import Milestones
-from tinydarknet.tensorboard import EventWriter, masked_crc32c
+from tinydarknet.evaluation.counting import count_hits, ranks_of_labels
+from tinydarknet.training.milestones import Milestones
+from tinydarknet.training.tensorboard import EventWriter, masked_crc32c
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from train_making import REPOSITORY, SIZE, free_port, tiny_config
 
-from tinydarknet import checkpoint
-from tinydarknet.network import TinyDarkNet
-from tinydarknet.run_folder import RunFolder
-from tinydarknet.training import train
+from tinydarknet.model import checkpoint
+from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.training.run import train
+from tinydarknet.training.run_folder import RunFolder
 
 LEARNING_RATE = 1e-4
 """Small: with 4 images of 32 pixels in a batch, batch norm doubles any difference of rounding at every step."""
@@ -65,7 +65,9 @@ def test_two_ranks_are_one_rank_in_two_parts(two_ranks, planes_data, tmp_path):
     for parameter in start.trainable_params():
         before, name = parameter.asnumpy(), parameter.name
         moved = theirs[name] - before
-        np.testing.assert_allclose(ours[name] - before, moved, atol=0.02 * np.abs(moved).max(), err_msg=name)
+        apart = np.linalg.norm(ours[name] - theirs[name])
+        # rounding grows to some per cent in six steps; ranks that do not share gradients are apart by the whole move
+        assert apart < 0.1 * np.linalg.norm(moved), name
 
 
 def test_both_ranks_count_every_image_once(two_ranks):

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from tinydarknet.inputs import Classifier, RgbImage
-from tinydarknet.loss import SmoothedCrossEntropy
-from tinydarknet.loss_scale import GROWTH_STEPS, DynamicLossScale
-from tinydarknet.network import TinyDarkNet
-from tinydarknet.optimizer import build_optimizer, parameter_groups
-from tinydarknet.step import TrainStep, WeightAverage, reset_average
+from tinydarknet.model.inputs import Classifier, RgbImage
+from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.training.loss import SmoothedCrossEntropy
+from tinydarknet.training.loss_scale import GROWTH_STEPS, DynamicLossScale
+from tinydarknet.training.optimizer import build_optimizer, parameter_groups
+from tinydarknet.training.step import TrainStep, WeightAverage, reset_average
 
 CLASSES = 5
 

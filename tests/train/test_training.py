@@ -17,12 +17,12 @@ from train_making import REPOSITORY, SIZE, tiny_config
 
 from convert.errors import UserError
 from convert.manifest import load_manifest
-from tinydarknet import checkpoint
 from tinydarknet.device import EXIT_TERMINATED
-from tinydarknet.network import TinyDarkNet
-from tinydarknet.restore import initial_weights
-from tinydarknet.run_folder import RunFolder
-from tinydarknet.training import train
+from tinydarknet.model import checkpoint
+from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.training.restore import initial_weights
+from tinydarknet.training.run import train
+from tinydarknet.training.run_folder import RunFolder
 
 
 def events(run_dir: Path, kind: str) -> list[dict]:

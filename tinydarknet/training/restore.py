@@ -10,12 +10,11 @@ from mindspore import Parameter
 
 from convert.errors import UserError
 from convert.manifest import Manifest
-from tinydarknet import checkpoint as checkpoints
 from tinydarknet.config import TrainConfig
-from tinydarknet.description import RunState
-from tinydarknet.evaluate import check_classes
-from tinydarknet.network import TinyDarkNet
-from tinydarknet.run_folder import RunFolder
+from tinydarknet.model import checkpoint as checkpoints
+from tinydarknet.model.description import RunState, check_classes
+from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.training.run_folder import RunFolder
 
 
 def initial_weights(path: Path, network: TinyDarkNet, config: TrainConfig, manifest: Manifest) -> None:

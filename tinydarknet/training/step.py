@@ -5,7 +5,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
-from tinydarknet.loss_scale import DynamicLossScale, all_finite
+from tinydarknet.training.loss_scale import DynamicLossScale, all_finite
 
 
 class TrainStep(nn.Cell):

@@ -59,8 +59,8 @@ def _open_checkpoint(path: Path) -> Predictor:
     devices.set_up(DeviceConfig())
     from mindspore import Tensor
 
-    from tinydarknet.checkpoint import build_network, load
-    from tinydarknet.inputs import Classifier, RgbPixels
+    from tinydarknet.model.checkpoint import build_network, load
+    from tinydarknet.model.inputs import Classifier, RgbPixels
 
     loaded = load(path)
     model = loaded.description.model

@@ -16,9 +16,9 @@ from mindspore.train import Callback, RunContext
 
 from convert.errors import UserError
 from tinydarknet.device import Device, sum_over_ranks
-from tinydarknet.evaluation import Score
-from tinydarknet.milestones import Milestones
-from tinydarknet.report import Reporter, duration, epoch_time_line, loss_line
+from tinydarknet.evaluation.scoring import Score
+from tinydarknet.training.milestones import Milestones
+from tinydarknet.training.report import Reporter, duration, epoch_time_line, loss_line
 
 
 class StopRequest:

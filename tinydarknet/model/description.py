@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from convert.manifest import ClassEntry
-from tinydarknet.architecture import VARIANTS, VariantName
+from convert.errors import UserError
+from convert.manifest import ClassEntry, Manifest
 from tinydarknet.colour import Normalization
+from tinydarknet.model.architecture import VARIANTS, VariantName
 
 DESCRIPTION_VERSION = 1
 
@@ -94,3 +96,22 @@ class Description:
 def plain_classes(count: int) -> tuple[ClassEntry, ...]:
     """Stand-ins for classes that a foreign checkpoint does not name."""
     return tuple(ClassEntry(wnid="", name=f"class {label}") for label in range(count))
+
+
+def check_classes(classes: tuple[ClassEntry, ...], manifest: Manifest, file: Path, dataset: Path) -> None:
+    """Refuse a network whose logits mean other classes than a dataset's labels.
+
+    Raises:
+        UserError: other numbers of classes, or other classes; classes without wnid (foreign files) are not compared.
+    """
+    if len(classes) != len(manifest.classes):
+        raise UserError(
+            f"{file} tells {len(classes)} classes apart, the dataset {dataset} has {len(manifest.classes)}: "
+            "use a checkpoint trained on these classes, or convert with --classes imagenet1k to keep all 1,000 labels"
+        )
+    for label, (ours, theirs) in enumerate(zip(classes, manifest.classes, strict=True)):
+        if ours.wnid and ours.wnid != theirs.wnid:
+            raise UserError(
+                f"class {label} is {ours.wnid} in {file} and {theirs.wnid} in the dataset {dataset}: "
+                "use a checkpoint trained on these classes"
+            )

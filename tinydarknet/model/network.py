@@ -7,9 +7,9 @@ from collections import OrderedDict
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from tinydarknet.activation import LeakyReLU
-from tinydarknet.architecture import HEAD_NAME, VARIANTS, LayerShape, Variant, VariantName, layer_shapes
-from tinydarknet.pooling import MaxPool2x2
+from tinydarknet.model.activation import LeakyReLU
+from tinydarknet.model.architecture import HEAD_NAME, VARIANTS, LayerShape, Variant, VariantName, layer_shapes
+from tinydarknet.model.pooling import MaxPool2x2
 
 
 class ConvBlock(nn.Cell):

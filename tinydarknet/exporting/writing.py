@@ -15,11 +15,11 @@ from mindspore import Tensor, nn
 from convert.errors import UserError
 from convert.files import publish, sha256_file, write_bytes
 from tinydarknet import device as devices
-from tinydarknet.checkpoint import Checkpoint, build_network, load
-from tinydarknet.description import ModelDescription
-from tinydarknet.export_options import ExportOptions, FileFormat
-from tinydarknet.inputs import Classifier, PlanesToRgb, RgbPixels
-from tinydarknet.samples import sample_inputs
+from tinydarknet.exporting.options import ExportOptions, FileFormat
+from tinydarknet.exporting.samples import sample_inputs
+from tinydarknet.model.checkpoint import Checkpoint, build_network, load
+from tinydarknet.model.description import ModelDescription
+from tinydarknet.model.inputs import Classifier, PlanesToRgb, RgbPixels
 
 LOGITS_TOLERANCE = 1e-4
 """Largest |difference| of a logit between the exported network and the checkpoint's, float32."""

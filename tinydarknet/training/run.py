@@ -15,26 +15,33 @@ from mindspore.train import Model
 from convert.cli import EXIT_INTERRUPTED, EXIT_OK
 from convert.errors import UserError
 from convert.manifest import Manifest, load_manifest
-from tinydarknet import checkpoint as checkpoints
 from tinydarknet import device as devices
-from tinydarknet.callback import Actions, RunCallback, StopRequest
 from tinydarknet.config import TrainConfig
-from tinydarknet.description import Description, ModelDescription, RunState
 from tinydarknet.device import Device
-from tinydarknet.evaluation import Score, classifier_for, evaluate
+from tinydarknet.evaluation.scoring import Score, classifier_for, evaluate
 from tinydarknet.feed.health import HealthPolicy
 from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.order import steps_per_epoch
-from tinydarknet.loss import SmoothedCrossEntropy
-from tinydarknet.loss_scale import DynamicLossScale
-from tinydarknet.milestones import Milestones
-from tinydarknet.network import TinyDarkNet
-from tinydarknet.optimizer import build_optimizer
-from tinydarknet.report import Reporter
-from tinydarknet.restore import initial_weights, restore_newest
-from tinydarknet.run_folder import CONFIG_NAME, ENVIRONMENT_NAME, RunFolder, git_revision, open_run_folder, plain
-from tinydarknet.schedule import learning_rates
-from tinydarknet.step import TrainStep, WeightAverage, reset_average
+from tinydarknet.model import checkpoint as checkpoints
+from tinydarknet.model.description import Description, ModelDescription, RunState
+from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.training.callback import Actions, RunCallback, StopRequest
+from tinydarknet.training.loss import SmoothedCrossEntropy
+from tinydarknet.training.loss_scale import DynamicLossScale
+from tinydarknet.training.milestones import Milestones
+from tinydarknet.training.optimizer import build_optimizer
+from tinydarknet.training.report import Reporter
+from tinydarknet.training.restore import initial_weights, restore_newest
+from tinydarknet.training.run_folder import (
+    CONFIG_NAME,
+    ENVIRONMENT_NAME,
+    RunFolder,
+    git_revision,
+    open_run_folder,
+    plain,
+)
+from tinydarknet.training.schedule import learning_rates
+from tinydarknet.training.step import TrainStep, WeightAverage, reset_average
 
 EVAL_BATCH_MAX = 64
 

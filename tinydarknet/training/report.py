@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinydarknet.tensorboard import EventWriter
+from tinydarknet.training.tensorboard import EventWriter
 
 STEP_COLUMNS: tuple[str, ...] = ("step", "epoch", "loss", "learning_rate", "images_per_s", "waiting_share")
 SCALARS = {

@@ -10,10 +10,10 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from convert.errors import UserError
-from tinydarknet.counting import count_hits
 from tinydarknet.device import Device, sum_over_ranks
+from tinydarknet.evaluation.counting import count_hits
 from tinydarknet.feed.opening import Feed
-from tinydarknet.inputs import INPUT_CELLS, Classifier
+from tinydarknet.model.inputs import INPUT_CELLS, Classifier
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from mindspore import Parameter, Tensor, nn
 
 from convert.errors import UserError
 from convert.files import published
-from tinydarknet.architecture import HEAD_NAME, VariantName
 from tinydarknet.colour import IMAGENET
-from tinydarknet.description import Description, ModelDescription, plain_classes
-from tinydarknet.network import TinyDarkNet
+from tinydarknet.model.architecture import HEAD_NAME, VariantName
+from tinydarknet.model.description import Description, ModelDescription, plain_classes
+from tinydarknet.model.network import TinyDarkNet
 
 DESCRIPTION_ENTRY = "description"
 STATE_PREFIX = "state."

@@ -1,0 +1,1 @@
+"""From a feed and a network to counts."""

@@ -1,0 +1,1 @@
+"""From a checkpoint to ONNX and MINDIR, compared before they are kept."""

@@ -1,0 +1,1 @@
+"""The network: its layers, its input cells, what a checkpoint says of it."""
