@@ -48,7 +48,7 @@ CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
 # a run folder that holds a run is gone on with
 resume = $(if $(wildcard $(1)/config.json),--resume)
 
-.PHONY: help demo test lint fmt mindrecord train train-8p eval export bench
+.PHONY: help demo test lint fmt mindrecord train train-8p eval export report bench
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -83,6 +83,9 @@ eval: $(READY)  ## evaluate CHECKPOINT (by default the run's best) on the valida
 
 export: $(READY)  ## export CHECKPOINT to ONNX and MINDIR, each compared with the checkpoint before it is kept
 	$(BIN)/python -m tinydarknet.export --checkpoint-path $(CHECKPOINT) --file-format onnx mindir --out-dir $(RUN)/export $(ARGS)
+
+report: $(READY)  ## write RUN/report.html: loss, accuracy, speed, dataset and options of a training run
+	$(BIN)/python -m tinydarknet.report --runs $(RUN) $(ARGS)
 
 bench: mindrecord  ## measure the conversion, the feeds and the training step; results in benchmarks/results
 	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json benchmarks/results/convert_rate.json

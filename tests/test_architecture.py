@@ -21,6 +21,7 @@ COMMANDS = {
     "-m tinydarknet.darknet_weights": ["tiny.weights", "tiny.ckpt"],
     "-m tinydarknet.train": ["--data-path", "dataset"],
     "-m tinydarknet.evaluate": ["--val-data-path", "dataset", "--checkpoint-path", "tiny.ckpt"],
+    "-m tinydarknet.report": ["--runs", "run"],
     "-m tinydarknet.export": ["--checkpoint-path", "tiny.ckpt", "--file-format", "onnx"],
     "-m tinydarknet.predict": ["picture.JPEG", "--checkpoint-path", "tiny.ckpt"],
     "benchmarks/feed_rate.py": ["--data", "dataset"],

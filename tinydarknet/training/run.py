@@ -6,6 +6,7 @@ import dataclasses
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
@@ -26,6 +27,7 @@ from tinydarknet.model import checkpoint as checkpoints
 from tinydarknet.model.description import Description, ModelDescription, RunState
 from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.training.callback import Actions, RunCallback, StopRequest
+from tinydarknet.training.dataset_card import dataset_card
 from tinydarknet.training.loss import SmoothedCrossEntropy
 from tinydarknet.training.loss_scale import DynamicLossScale
 from tinydarknet.training.milestones import Milestones
@@ -95,7 +97,16 @@ def train(config: TrainConfig) -> int:
         if first_step >= total_steps:
             reporter.say(f"nothing to do: all {total_steps} steps are done")
             return EXIT_OK
-        reporter.event("start", {"step": first_step, "total_steps": total_steps, "world_size": device.world_size})
+        reporter.event(
+            "start",
+            {
+                "step": first_step,
+                "total_steps": total_steps,
+                "steps_per_epoch": run.milestones.steps_per_epoch,
+                "global_batch": run.state.global_batch,
+                "world_size": device.world_size,
+            },
+        )
         with StopRequest() as stop:
             _carry_out(run, reporter, stop)
         return _finish(run, reporter, stop)
@@ -163,9 +174,17 @@ def _restore(run: Run) -> list[str]:
                 "git_revision": git_revision(),
                 "device": dataclasses.asdict(run.device),
                 "dataset_digest": run.manifest.logical_digest,
+                "datasets": _dataset_cards(run),
             },
         )
     return []
+
+
+def _dataset_cards(run: Run) -> dict[str, Any]:
+    cards = {"train": dataset_card(run.config.data_path, run.manifest)}
+    if run.config.val_data_path is not None:
+        cards["val"] = dataset_card(run.config.val_data_path, load_manifest(run.config.val_data_path))
+    return {part: dataclasses.asdict(card) for part, card in cards.items()}
 
 
 def _carry_out(run: Run, reporter: Reporter, stop: StopRequest) -> None:
