@@ -1,23 +1,32 @@
 """How fast a split is converted and verified, per core-second of the workers, one encoding after the other.
 
 python benchmarks/convert_rate.py --source IMAGENET/train --json result.json
+
+A shard of ImageNet holds 10,010 images. A sample of a few hundred would be measured with shards of 64, whose fixed cost
+(a page that MindRecord leaves empty, five syncs) is another thing: `--copies` links each image so many times into the
+split, and `--shard-rows` cuts it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import emit
+from benchmarks.loop import loops_per_s
 from convert.cli import Command, main_single
 from convert.errors import UserError
 from convert.images import Check
 from convert.manifest import EncodingName
+
+_LOOP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -25,15 +34,21 @@ class ConvertRateOptions:
     """Convert a split to a temporary folder, several times over, and verify it."""
 
     source: Path
-    """A split as 'python -m convert run' takes it."""
+    """A split as 'python -m convert run' takes it; with copies, class folders."""
     encodings: tuple[EncodingName, ...] = ("yuv420", "original")
     """Which encodings to measure."""
     short_side: int = 256
     """Of the stored images, pixels."""
     check: Check = "decode"
     """How original checks images: decode every one, or only scan its markers."""
+    copies: int = 1
+    """So many links to each image make up the split."""
+    shard_rows: int = 0
+    """Images per shard; 0: as run chooses."""
     workers: int = 1
     """Worker processes."""
+    scaling: bool = False
+    """Measure one worker and `workers` in turn, beside as many copies of an independent compute loop."""
     repeats: int = 3
     """Conversions per encoding; the median counts."""
     json: Path | None = None
@@ -42,53 +57,110 @@ class ConvertRateOptions:
     def __post_init__(self) -> None:
         if not self.encodings:
             raise ValueError("encodings needs at least one value")
-        for name in ("workers", "repeats"):
+        for name in ("workers", "repeats", "copies"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.scaling and self.workers < 2:
+            raise ValueError(f"scaling needs at least 2 workers, got {self.workers}")
 
 
 def measure_conversions(options: ConvertRateOptions) -> list[dict[str, Any]]:
     """One result per encoding; CPU time is the workers', without their start."""
-    return [_measure_encoding(options, encoding) for encoding in options.encodings]
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        if options.copies > 1:
+            linked = link_copies(options.source, Path(folder) / "source" / options.source.name, options.copies)
+            options = replace(options, source=linked)
+        measure = _measure_scaling if options.scaling else _measure_encoding
+        return [measure(options, encoding, Path(folder)) for encoding in options.encodings]
 
 
-def _measure_encoding(options: ConvertRateOptions, encoding: EncodingName) -> dict[str, Any]:
-    from convert.options import RunOptions
-    from convert.run import convert_split
+def link_copies(source: Path, target: Path, copies: int) -> Path:
+    """Class folders in which each image of `source` has so many names; takes the disk space of one copy."""
+    for path in sorted(source.glob("*/*")):
+        folder = target / path.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        first = folder / f"{path.stem}_0{path.suffix}"
+        shutil.copyfile(path, first)
+        for number in range(1, copies):
+            os.link(first, folder / f"{path.stem}_{number}{path.suffix}")
+    return target
+
+
+def _measure_encoding(options: ConvertRateOptions, encoding: EncodingName, folder: Path) -> dict[str, Any]:
     from convert.verify import VerifyOptions, check_dataset
 
     made, checked = [], []
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-        for number in range(options.repeats):
-            output = Path(folder) / str(number)
-            made.append(
-                convert_split(
-                    RunOptions(
-                        options.source,
-                        output,
-                        encoding,
-                        options.short_side,
-                        check=options.check,
-                        workers=options.workers,
-                    )
-                )
-            )
-            checked.append(check_dataset(VerifyOptions(output, workers=options.workers)))
+    for _ in range(options.repeats):
+        with tempfile.TemporaryDirectory(dir=folder) as output:
+            made.append(_convert(options, encoding, Path(output), options.workers))
+            checked.append(check_dataset(VerifyOptions(Path(output), workers=options.workers)))
             if checked[-1].faults:
                 raise UserError(f"{output} did not verify: {checked[-1].faults[0]}")
-    manifest = made[0].manifest
-    rates = [outcome.images / outcome.cpu_s for outcome in made]
+    rates = [outcome.images / outcome.cost.cpu_s for outcome in made]
     return {
-        "benchmark": "convert_rate",
-        "encoding": encoding,
-        "check": options.check if encoding == "original" else "decode",
+        **_described(options, made[0].manifest),
         "images_per_core_s": statistics.median(rates),
         "images_per_core_s_min": min(rates),
         "images_per_core_s_max": max(rates),
         "images_per_s_with_start": statistics.median(outcome.images / outcome.wall_s for outcome in made),
+        "worker_memory_mb_max": max(outcome.cost.worker_bytes for outcome in made) / 1e6,
         "verify_mb_per_core_s": statistics.median(check.read_bytes / 1e6 / check.cpu_s for check in checked),
+    }
+
+
+def _measure_scaling(options: ConvertRateOptions, encoding: EncodingName, folder: Path) -> dict[str, Any]:
+    """Images per second of one worker and of several, without their start; conversions and loops take turns."""
+    counts = (1, options.workers)
+    rates: dict[int, list[float]] = {count: [] for count in counts}
+    loops: dict[int, list[float]] = {count: [] for count in counts}
+    manifest = None
+    for _ in range(options.repeats):
+        for count in counts:
+            with tempfile.TemporaryDirectory(dir=folder) as output:
+                outcome = _convert(options, encoding, Path(output), count)
+            manifest = outcome.manifest
+            rates[count].append(count * outcome.images / outcome.cost.busy_s)
+            loops[count].append(loops_per_s(count, _LOOP_SECONDS))
+    assert manifest is not None
+    speedups = [several / one for one, several in zip(*rates.values(), strict=True)]
+    loop_speedups = [several / one for one, several in zip(*loops.values(), strict=True)]
+    return {
+        **_described(options, manifest),
+        "images_per_s": statistics.median(rates[options.workers]),
+        "images_per_s_one_worker": statistics.median(rates[1]),
+        "speedup": statistics.median(speedups),
+        "loop_speedup": statistics.median(loop_speedups),
+        "speedup_over_loop": statistics.median(
+            speedup / loop for speedup, loop in zip(speedups, loop_speedups, strict=True)
+        ),
+    }
+
+
+def _convert(options: ConvertRateOptions, encoding: EncodingName, output: Path, workers: int) -> Any:
+    from convert.options import RunOptions
+    from convert.run import convert_split
+
+    return convert_split(
+        RunOptions(
+            options.source,
+            output,
+            encoding,
+            options.short_side,
+            check=options.check,
+            shard_rows=options.shard_rows,
+            workers=workers,
+        )
+    )
+
+
+def _described(options: ConvertRateOptions, manifest: Any) -> dict[str, Any]:
+    return {
+        "benchmark": "convert_rate",
+        "encoding": manifest.encoding.name,
+        "check": options.check if manifest.encoding.name == "original" else "decode",
         "repeats": options.repeats,
         "rows": manifest.rows,
+        "shards": len(manifest.shards),
         "workers": options.workers,
         "short_side": manifest.encoding.short_side,
         "source_bytes_per_image": round(manifest.source_bytes / manifest.rows),

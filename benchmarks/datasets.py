@@ -79,7 +79,7 @@ def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path) -> Fe
 
 def _unpack(directory: Path, folder: Path) -> None:
     """Write every image of a dataset as `folder/<wnid>/<name>`."""
-    from convert.manifest import read_index_table
+    from convert.index import read_index_table
     from tinydarknet.feed.records import Records
 
     records = Records(directory)

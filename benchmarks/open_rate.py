@@ -85,6 +85,7 @@ def _generate(options: OpenRateOptions, folder: Path) -> None:
     import pyarrow as pa
 
     from convert import manifest as contract
+    from convert.index import write_index
 
     ids = np.arange(options.rows, dtype=np.int64)
     shard = ids * options.shards // options.rows
@@ -104,7 +105,7 @@ def _generate(options: OpenRateOptions, folder: Path) -> None:
         "action": pa.array(["encoded"]).take(pa.array(np.zeros(options.rows, np.int64))),
         "reason": pa.array([""]).take(pa.array(np.zeros(options.rows, np.int64))),
     }
-    index_sha256 = contract.write_index(folder, pa.table(columns))
+    index_sha256 = write_index(folder, pa.table(columns))
     entries = []
     for number, rows in enumerate(np.diff(first).tolist()):
         name = f"train.mindrecord{number:03d}"

@@ -53,7 +53,7 @@ def measure_sizes(options: StoredSizeOptions) -> list[dict[str, Any]]:
 
 def _measure(options: StoredSizeOptions, short_side: int, output: Path) -> dict[str, Any]:
     from benchmarks.feed_rate import FeedRateOptions, measure_feeds
-    from convert.manifest import read_index_table
+    from convert.index import read_index_table
     from convert.options import RunOptions
     from convert.run import run
     from tinydarknet.feed.augment import Augmentation, draw

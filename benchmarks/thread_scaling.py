@@ -1,21 +1,18 @@
 """How the planes feed scales with threads, beside what the machine itself gives: copies of an independent compute loop.
 
-    python benchmarks/thread_scaling.py --data data/imagenet/train --threads 1 2
-
-Virtual cores may share a real one; the loop shows how much of a second core there is to have.
+python benchmarks/thread_scaling.py --data data/imagenet/train --threads 1 2
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.feed_rate import FeedRateOptions, measure_feeds
 from benchmarks.harness import emit
+from benchmarks.loop import loops_per_s
 from convert.cli import Command, main_single
 
 
@@ -53,7 +50,7 @@ def measure_scaling(options: ThreadScalingOptions) -> list[dict[str, Any]]:
     for _ in range(options.repeats):
         for count in options.threads:
             feeds[count].append(_feed_images_per_s(options, count))
-            loops[count].append(_loops_per_s(count, options.seconds))
+            loops[count].append(loops_per_s(count, options.seconds))
     first = options.threads[0]
     return [
         {
@@ -87,24 +84,6 @@ def _feed_images_per_s(options: ThreadScalingOptions, threads: int) -> float:
         )
     )
     return rate["images_per_s"]
-
-
-def _loops_per_s(copies: int, seconds: float) -> float:
-    with multiprocessing.get_context("spawn").Pool(copies) as pool:
-        return sum(pool.map(_loop, [seconds] * copies, chunksize=1))
-
-
-def _loop(seconds: float) -> float:
-    """Rounds a second of a loop that stays in a core's own cache."""
-    import numpy as np
-
-    block = np.arange(16_384, dtype=np.uint8)
-    rounds, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        for _ in range(100):
-            np.bitwise_xor(block, 7, out=block)
-        rounds += 1
-    return rounds / (time.perf_counter() - start)
 
 
 def main() -> None:

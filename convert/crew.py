@@ -6,12 +6,14 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, wait
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
 from convert import pool, work
 from convert.errors import UserError
 from convert.options import LOCAL, RunOptions
+from convert.progress import states
 
 _POLL_SECONDS = 0.5
 
@@ -24,11 +26,23 @@ class StoppedError(Exception):
         self.signal_number = signal_number
 
 
-def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, rows_done: int, bad: int) -> float:
-    """Have the tasks done; returns the CPU seconds that they took."""
+@dataclass(frozen=True)
+class Cost:
+    """What the workers spent on a conversion, without their start."""
+
+    cpu_s: float = 0.0
+    """CPU time, seconds."""
+    busy_s: float = 0.0
+    """Time on the clock of all workers together, seconds."""
+    worker_bytes: int = 0
+    """The most memory that one of them held."""
+
+
+def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, rows_done: int, bad: int) -> Cost:
+    """Have the tasks done; returns what that took."""
+    cost = Cost()
     if not tasks:
-        return 0.0
-    cpu_s = 0.0
+        return cost
     with (
         _executor(options, len(tasks)) as executor,
         tqdm(total=rows, initial=rows_done, unit="images", smoothing=0.05, mininterval=1.0, disable=None) as bar,
@@ -49,7 +63,7 @@ def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, row
                     raise UserError(
                         f"the cluster gave up shard {task.name}: run the same command again to go on"
                     ) from error
-                cpu_s += done.cpu_s
+                cost = Cost(cost.cpu_s + done.cpu_s, cost.busy_s + done.wall_s, max(cost.worker_bytes, done.peak_bytes))
                 rows_done += task.items.num_rows
                 bad += done.result
             if bad > options.max_bad:
@@ -57,9 +71,9 @@ def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, row
                     f"{bad} images cannot be converted, more than --max-bad {options.max_bad}: is the source damaged? "
                     "Otherwise run again with a larger --max-bad"
                 )
-            bar.n = rows_done + sum(state["images"] for state in work.states(tasks[0].output))
+            bar.n = rows_done + sum(state["images"] for state in states(tasks[0].output))
             bar.refresh()
-    return cpu_s
+    return cost
 
 
 def _executor(options: RunOptions, tasks: int) -> AbstractContextManager[Executor]:
@@ -73,7 +87,7 @@ def _executor(options: RunOptions, tasks: int) -> AbstractContextManager[Executo
 def _blame(culprits: dict[int, str], tasks: list[work.ShardTask]) -> str:
     """One sentence about worker processes that died: which shard, how, what to do."""
     names = {task.index: task.name for task in tasks}
-    shard_of = {state["pid"]: names.get(state["shard"], "") for state in work.states(tasks[0].output)}
+    shard_of = {state["pid"]: names.get(state["shard"], "") for state in states(tasks[0].output)}
     deaths = [
         f"the worker process {pid} that made {shard_of[pid]} {manner}"
         if pid in shard_of

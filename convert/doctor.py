@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import resource
 import shutil
-import tempfile
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from convert import pool, work
+from convert import pool
 from convert.classes import load_imagenet1k
 from convert.errors import UserError
-from convert.manifest import INDEX_NAME, MANIFEST_NAME, STAGING_NAME
+from convert.estimate import estimate
+from convert.index import INDEX_NAME
+from convert.manifest import MANIFEST_NAME, STAGING_NAME
 from convert.options import RunOptions
-from convert.plan import ShardPlan
 from convert.prepare import Conversion, prepare, versions_used
 
-SAMPLE_IMAGES = 160
-"""Images that each worker converts for the estimate: under a second of work."""
 WORKER_BYTES = 300_000_000
+"""More than a worker was seen to take (benchmarks/convert_rate.py)."""
 _FEED_WORKERS = 8
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What the whole conversion would take, scaled up from a sample."""
-
-    images_per_s: float
-    """With all workers at once."""
-    seconds: float
-    output_bytes: int
 
 
 def doctor(options: RunOptions) -> int:
@@ -47,51 +35,25 @@ def doctor(options: RunOptions) -> int:
     problems += [*_output_problems(options), *_machine_problems(options, len(plans)), *_label_problems(conversion)]
     home = _existing(options.output)
     try:
-        estimate = _estimate(conversion, home)
+        taken = estimate(conversion, home)
     except UserError as error:
         problems.append(str(error))
     else:
         print(
-            f"estimate: {estimate.seconds:,.0f} s at {estimate.images_per_s:,.0f} images/s, "
-            f"{estimate.output_bytes / 1e9:,.3f} GB of output"
+            f"estimate: {taken.seconds:,.1f} s ({taken.start_s:.1f} s until the workers have started, then "
+            f"{taken.images_per_s:,.0f} images/s), {taken.output_bytes / 1e9:,.3f} GB of output"
         )
         free = shutil.disk_usage(home).free
         print(f"disk: {free / 1e9:,.1f} GB free in {home}")
-        if free < estimate.output_bytes:
+        if free < taken.output_bytes:
             problems.append(
-                f"the output needs {estimate.output_bytes / 1e9:,.1f} GB, {home} has {free / 1e9:,.1f} GB free: "
+                f"the output needs {taken.output_bytes / 1e9:,.1f} GB, {home} has {free / 1e9:,.1f} GB free: "
                 "make room, name another folder, or store less with --short-side or --encoding jpeg"
             )
     for problem in problems:
         print(f"problem: {problem}")
     print("nothing stands in the way" if not problems else f"{len(problems)} problems")
     return 1 if problems else 0
-
-
-def _estimate(conversion: Conversion, home: Path) -> Estimate:
-    """Convert a few images per worker, all workers at once, into a folder that is removed again."""
-    options = conversion.options
-    rows = conversion.plans[0].rows
-    workers = min(options.workers, len(conversion.plans))
-    images = min(SAMPLE_IMAGES, len(rows))
-    with tempfile.TemporaryDirectory(prefix=".convert-doctor-", dir=home) as folder:
-        output = Path(folder)
-        (output / STAGING_NAME).mkdir()
-        tasks = [
-            replace(conversion.task(ShardPlan(worker, 0, rows[:images]), output), name=f"sample{worker}")
-            for worker in range(workers)
-        ]
-        with pool.process_pool(workers, pool.PRELOAD_FOR_SHARDS) as executor:
-            done = [
-                future.result() for future in [executor.submit(pool.timed, work.convert_shard, task) for task in tasks]
-            ]
-        records = [work.read_record(output, worker) for worker in range(workers)]
-    images_per_s = sum(images / timed.wall_s for timed in done)
-    stored = [sum(record.index_rows.column("length").to_pylist()) for record in records if record is not None]
-    per_image = sum(stored) / max(1, images * len(stored))
-    layout_bytes = len(conversion.plans) * tasks[0].layout.page_bytes
-    total = conversion.listing.num_rows
-    return Estimate(images_per_s, total / images_per_s, int(total * per_image) + layout_bytes)
 
 
 def _output_problems(options: RunOptions) -> list[str]:

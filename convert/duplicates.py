@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from convert.manifest import load_manifest, read_index_table
+from convert.index import read_index_table
+from convert.manifest import load_manifest
 from convert.stored import read_payload
 
 _COLUMNS = ["key", "shard", "offset", "length", "crc32"]

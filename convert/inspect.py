@@ -13,11 +13,11 @@ import tyro
 
 from convert.duplicates import duplicate_groups
 from convert.files import published, write_bytes
-from convert.manifest import Encoding, Manifest, load_manifest, read_index_table
-from convert.sheet import Tile, check_sheet_path, draw_sheet
+from convert.index import read_index_table
+from convert.manifest import Encoding, Manifest, load_manifest
+from convert.sheet import check_sheet_path, draw_sheet
 from convert.stored import find_row, read_payload, to_rgb
-
-SHEET_IMAGES = 40
+from convert.tiles import SHEET_IMAGES, dataset_tiles
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class InspectOptions:
     out: Path | None = None
     """File for the extracted image; default: its own name, in the working folder."""
     sheet: Path | None = None
-    """Draw a contact sheet of labelled images into this file (.png) instead."""
+    """Draw labelled images, and what training makes of each, into this file (.png) instead."""
     against: Path | None = None
     """Look for duplicates in this dataset, too: the other split."""
 
@@ -50,9 +50,8 @@ def inspect(options: InspectOptions) -> int:
     """Print the description, or write what was asked for; returns the exit status."""
     manifest = load_manifest(options.dataset)
     if options.sheet is not None:
-        tiles = _tiles(options.dataset, manifest)
-        draw_sheet(tiles, options.sheet)
-        print(f"{options.sheet}: {len(tiles)} images")
+        draw_sheet(dataset_tiles(options.dataset, manifest), options.sheet)
+        print(f"{options.sheet}: {min(SHEET_IMAGES, manifest.rows)} images, and what their readers make of them")
         return 0
     index = read_index_table(options.dataset, manifest)
     if options.row is not None or options.key is not None:
@@ -84,21 +83,6 @@ def _extract(options: InspectOptions, manifest: Manifest, row: dict[str, Any]) -
     print(
         f"{path}: {row['key']}, id {row['id']}, label {row['label']} ({entry.wnid} {entry.name}), {row['width']}x{row['height']}"
     )
-
-
-def _tiles(directory: Path, manifest: Manifest) -> list[Tile]:
-    """Labelled images from evenly spaced places of the dataset."""
-    count = min(SHEET_IMAGES, manifest.rows)
-    index = read_index_table(directory, manifest).take(np.linspace(0, manifest.rows - 1, count).astype(np.int64))
-    tiles = []
-    for row in index.to_pylist():
-        name = manifest.classes[row["label"]].name.split(",")[0]
-        caption = (
-            f"{row['id']}: {row['label']} {name}",
-            f"{row['width']}x{row['height']} {row['reason'] or row['action']}",
-        )
-        tiles.append(Tile(to_rgb(read_payload(directory, manifest, row), manifest.encoding, row), caption))
-    return tiles
 
 
 def _duplicate_lines(options: InspectOptions) -> list[str]:

@@ -1,9 +1,9 @@
-"""The contract between conversion and training: `manifest.json` and `index.parquet`.
+"""The contract between conversion and training: what a dataset directory holds, as `manifest.json` tells it.
 
 A dataset directory is
 
     manifest.json           written last: no manifest, no dataset
-    index.parquet           one row per image, in id order (INDEX_SCHEMA)
+    index.parquet           one row per image, in id order (convert.index)
     train.mindrecord000     standard MindRecord shards, each with its SQLite `.db`
     train.mindrecord000.db
 
@@ -19,47 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from convert.errors import UserError
-from convert.files import published, sha256_file, write_bytes
+from convert.files import write_bytes
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
-INDEX_NAME = "index.parquet"
 STAGING_NAME = ".staging"
 """Folder of an unfinished conversion, see convert.staging."""
 QUARANTINE_NAME = "quarantine"
 """Folder for source files that could not be converted, if the user wanted them kept."""
-WORK_PREFIX = "work-"
-"""Of the folders in it where shards are being made."""
 
 _SEAL = "manifest_sha256"
 
 EncodingName = Literal["yuv420", "original", "jpeg"]
-
-INDEX_SCHEMA = pa.schema(
-    [
-        (
-            "id",
-            pa.int64(),
-        ),  # position in the plan order: the row number here, unless images were skipped (then gaps remain)
-        ("key", pa.string()),  # "<wnid>/<file name>", the same in every packaging
-        ("label", pa.int32()),  # index into Manifest.classes
-        ("shard", pa.int32()),  # index into Manifest.shards
-        ("offset", pa.int64()),  # where the payload starts in the shard file, bytes
-        ("length", pa.int32()),  # payload size, bytes
-        ("height", pa.int32()),  # stored image, pixels
-        ("width", pa.int32()),
-        ("source_bytes", pa.int64()),  # size of the file the image came from
-        ("crc32", pa.uint32()),  # zlib.crc32 of the payload
-        ("action", pa.string()),  # what the converter did: kept | encoded | re-encoded ...
-        ("reason", pa.string()),  # why, "" when nothing special
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -137,7 +109,7 @@ class Manifest:
     source_bytes: int
     index_sha256: str
     logical_digest: str
-    """See `logical_digest`: equal for equal contents, whatever packaging they came in and whatever the order."""
+    """See `convert.index.logical_digest`: equal for equal contents, whatever packaging they came in and whatever the order."""
     skipped: tuple[SkippedItem, ...]
     versions: dict[str, str]
     """Of the converter, MindSpore, OpenCV and numpy that wrote it."""
@@ -217,50 +189,3 @@ def _manifest_from(fields: dict[str, Any]) -> Manifest:
             "skipped": tuple(SkippedItem(**entry) for entry in fields["skipped"]),
         }
     )
-
-
-def logical_digest(index: pa.Table) -> str:
-    """SHA-256 over `key TAB label TAB length TAB crc32 TAB` of all rows, in the order of their keys."""
-    rows = index.select(["key", "label", "length", "crc32"]).sort_by("key")
-    columns = [column.cast(pa.string()) for column in rows.columns]
-    lines = pc.call_function("binary_join_element_wise", [*columns, pa.scalar(""), pa.scalar("\t")])
-    digest = hashlib.sha256()
-    for chunk in lines.chunks:
-        _, offsets, text = chunk.buffers()
-        first, last = np.frombuffer(offsets, np.int32)[[chunk.offset, chunk.offset + len(chunk)]]
-        digest.update(memoryview(text)[first:last])
-    return digest.hexdigest()
-
-
-def write_index(directory: Path, table: pa.Table) -> str:
-    """Publish `index.parquet` (INDEX_SCHEMA, rows in id order); returns its SHA-256."""
-    with published(directory / INDEX_NAME) as temporary:
-        pq.write_table(table.cast(INDEX_SCHEMA), temporary, compression="zstd")
-    return sha256_file(directory / INDEX_NAME)
-
-
-def load_index(directory: Path, manifest: Manifest, columns: list[str]) -> dict[str, np.ndarray]:
-    """Read columns of `index.parquet` after checking its hash; each array has `manifest.rows` elements.
-
-    Raises:
-        UserError: the index is missing, or is not the one that the manifest was written for.
-    """
-    table = read_index_table(directory, manifest, columns)
-    return {name: table.column(name).to_numpy() for name in columns}
-
-
-def read_index_table(directory: Path, manifest: Manifest, columns: list[str] | None = None) -> pa.Table:
-    """Like `load_index`, as an Arrow table of all columns or of those named."""
-    path = directory / INDEX_NAME
-    if not path.is_file():
-        raise UserError(f"{path} is missing: restore it or convert again")
-    if sha256_file(path) != manifest.index_sha256:
-        raise UserError(
-            f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again"
-        )
-    table = pq.read_table(path, columns=columns)
-    if table.num_rows != manifest.rows:
-        raise UserError(
-            f"{path} has {table.num_rows} rows, the manifest says {manifest.rows}: restore it or convert again"
-        )
-    return table

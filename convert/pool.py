@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
+
+from convert import scratch
 
 T = TypeVar("T")
 
@@ -62,6 +65,7 @@ def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    scratch.keep_freed_memory()
     import cv2
 
     cv2.setNumThreads(1)  # one process per core already
@@ -83,6 +87,8 @@ class Timed(Generic[T]):
     """CPU time, seconds, user and system, all threads."""
     wall_s: float
     """Time on the clock, seconds."""
+    peak_bytes: int
+    """The most memory that the process has ever held, with the libraries that it shares."""
 
 
 def timed(function: Callable[..., T], *arguments: object) -> Timed[T]:
@@ -92,7 +98,10 @@ def timed(function: Callable[..., T], *arguments: object) -> Timed[T]:
     """
     wall_start, cpu_start = time.monotonic(), time.process_time()
     result = function(*arguments)
-    return Timed(result, time.process_time() - cpu_start, time.monotonic() - wall_start)
+    cpu_s, wall_s = time.process_time() - cpu_start, time.monotonic() - wall_start
+    return Timed(
+        result, cpu_s, wall_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )  # Linux counts in KiB
 
 
 class DeathWatch:

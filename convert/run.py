@@ -8,20 +8,13 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from convert import crew, shards, staging, work
+from convert import crew, shards, staging
 from convert.errors import UserError
-from convert.manifest import (
-    INDEX_SCHEMA,
-    MANIFEST_NAME,
-    ClassEntry,
-    Manifest,
-    load_manifest,
-    logical_digest,
-    write_index,
-    write_manifest,
-)
+from convert.index import INDEX_SCHEMA, logical_digest, write_index
+from convert.manifest import MANIFEST_NAME, ClassEntry, Manifest, load_manifest, write_manifest
 from convert.options import RunOptions
 from convert.prepare import prepare, requested, versions_used
+from convert.record import read_record, record_path
 
 
 @dataclass(frozen=True)
@@ -33,8 +26,8 @@ class Outcome:
     """Images converted by this run: fewer than the manifest's rows when it went on with an earlier one's work."""
     wall_s: float
     """From the workers' start (3 s for MindSpore) to the last shard's end, seconds."""
-    cpu_s: float
-    """CPU time of the workers without their start, seconds."""
+    cost: crew.Cost
+    """What the workers spent."""
 
 
 def run(options: RunOptions) -> int:
@@ -45,6 +38,7 @@ def run(options: RunOptions) -> int:
         return doctor(options)
     if (options.output / MANIFEST_NAME).is_file():
         manifest = _finished(options)
+        staging.clear(options.output)
         print(
             f"{options.output} is finished: {manifest.rows:,} images in {len(manifest.shards)} shards; "
             "'python -m convert verify' checks it"
@@ -65,7 +59,7 @@ def run(options: RunOptions) -> int:
     if outcome.images:
         print(
             f"{outcome.images:,} images in {outcome.wall_s:,.1f} s with the workers' start, "
-            f"{outcome.images / outcome.cpu_s:,.0f} images per core-second without it"
+            f"{outcome.images / outcome.cost.cpu_s:,.0f} images per core-second without it"
         )
     return 0
 
@@ -80,7 +74,7 @@ def convert_split(options: RunOptions) -> Outcome:
     conversion = prepare(options)
     plans, listing = conversion.plans, conversion.listing
     with staging.opened(options.output, conversion.fingerprint):
-        records = [work.read_record(options.output, shard.index) for shard in plans]
+        records = [read_record(options.output, shard.index) for shard in plans]
         todo = [shard for shard, record in zip(plans, records, strict=True) if record is None]
         tasks = [conversion.task(shard, options.output.absolute()) for shard in todo]
         bad = sum(len(record.skipped) for record in records if record)
@@ -90,16 +84,16 @@ def convert_split(options: RunOptions) -> Outcome:
         started = time.monotonic()
         try:
             with crew.stoppable():
-                cpu_s = crew.make_shards(tasks, options, listing.num_rows, done_rows, bad)
+                cost = crew.make_shards(tasks, options, listing.num_rows, done_rows, bad)
         except crew.StoppedError as stopped:
-            finished = sum(work.record_path(options.output, shard.index).is_file() for shard in plans)
+            finished = sum(record_path(options.output, shard.index).is_file() for shard in plans)
             stopped.args = (
                 f"stopped: {finished} of {len(plans)} shards are done; run the same command again to go on",
             )
             raise
         wall_s = time.monotonic() - started
         manifest = _publish(options, conversion.classes, len(plans))
-    return Outcome(manifest, listing.num_rows - done_rows, wall_s, cpu_s)
+    return Outcome(manifest, listing.num_rows - done_rows, wall_s, cost)
 
 
 def _finished(options: RunOptions) -> Manifest:
@@ -115,7 +109,7 @@ def _finished(options: RunOptions) -> Manifest:
 
 def _publish(options: RunOptions, entries: tuple[ClassEntry, ...], shard_count: int) -> Manifest:
     """Publish the index, then the manifest."""
-    records = [work.read_record(options.output, index) for index in range(shard_count)]
+    records = [read_record(options.output, index) for index in range(shard_count)]
     missing = [index for index, record in enumerate(records) if record is None]
     if missing:
         raise UserError(

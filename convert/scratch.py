@@ -5,12 +5,30 @@ With it a colour conversion takes 0.26 ms instead of 0.71, a decode 2.0 ms inste
 
 from __future__ import annotations
 
+import ctypes
 import math
 import threading
 
 import numpy as np
 
 _KEPT_BYTES = 16 << 20
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Numbers of glibc's mallopt(3)."""
+_RETAINED_BYTES = 64 << 20
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep up to 64 MB that it frees instead of giving it back to the system at once.
+
+    Payloads are just above the 128 KiB from which glibc maps fresh, zeroed pages for every allocation: without this a
+    quarter of the time of a conversion that decodes nothing goes into page faults. Does nothing where there is no glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _RETAINED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _RETAINED_BYTES)
 
 
 class _Buffers(threading.local):

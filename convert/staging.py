@@ -2,7 +2,7 @@
 
 OUT/.staging/plan.json          what is being made: options, source, versions
 OUT/.staging/lock               held by the one run that works here; the system drops it with the process
-OUT/.staging/shard-00007.parquet   commit mark of a finished shard (convert.work)
+OUT/.staging/shard-00007.parquet   commit mark of a finished shard (convert.record)
 OUT/.staging/work-00009-...     a shard in the making; rubbish once no run is active
 """
 
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import UserError
-from convert.files import sync_path, write_bytes
-from convert.manifest import MANIFEST_NAME, STAGING_NAME, WORK_PREFIX
+from convert.files import make_folder, sync_path, write_bytes
+from convert.manifest import MANIFEST_NAME, STAGING_NAME
 
 PLAN_NAME = "plan.json"
 LOCK_NAME = "lock"
+WORK_PREFIX = "work-"
+"""Of the folders where shards are being made."""
 
 
 def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
@@ -50,21 +52,38 @@ def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
     if output.is_dir() and not staging.is_dir() and any(output.iterdir()):
         raise UserError(f"{output} is neither empty nor a conversion begun earlier: name an empty or a new folder")
     try:
-        staging.mkdir(parents=True, exist_ok=True)
+        make_folder(staging)
     except OSError as error:
         raise UserError(f"cannot make {staging} ({error.strerror}): name a folder that can be written") from error
-    with (staging / LOCK_NAME).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another run is converting into {output}: wait for it or stop it") from error
+    with _locked(output):
         _keep_plan(staging, plan)
         for rubbish in staging.glob(f"{WORK_PREFIX}*"):
             shutil.rmtree(rubbish)
         yield
         if (output / MANIFEST_NAME).is_file():
-            shutil.rmtree(staging)
-            sync_path(output)
+            _remove(output)
+
+
+def clear(output: Path) -> None:
+    """Remove what a run left that died between its manifest and its end; `output` is a finished dataset."""
+    if (output / STAGING_NAME).is_dir():
+        with _locked(output):
+            _remove(output)
+
+
+@contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    with (output / STAGING_NAME / LOCK_NAME).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"another run is converting into {output}: wait for it or stop it") from error
+        yield
+
+
+def _remove(output: Path) -> None:
+    shutil.rmtree(output / STAGING_NAME)
+    sync_path(output)
 
 
 def _keep_plan(staging: Path, plan: dict[str, Any]) -> None:

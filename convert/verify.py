@@ -17,17 +17,8 @@ from tqdm import tqdm
 from convert import decoding, pool
 from convert.errors import UserError
 from convert.files import sha256_file
-from convert.manifest import (
-    INDEX_NAME,
-    MANIFEST_NAME,
-    QUARANTINE_NAME,
-    STAGING_NAME,
-    Manifest,
-    is_sealed,
-    load_manifest,
-    logical_digest,
-    read_index_table,
-)
+from convert.index import INDEX_NAME, logical_digest, read_index_table
+from convert.manifest import MANIFEST_NAME, QUARANTINE_NAME, STAGING_NAME, Manifest, is_sealed, load_manifest
 from convert.shards import DB_SUFFIX, read_db
 
 _PRELOAD = ("numpy", "cv2", "simplejpeg", "convert.verify")

@@ -1,47 +1,32 @@
-"""The work of one shard, done by one process: read, encode, write, hash, move into place, record.
-
-The record, a small Parquet file in the staging folder, is the shard's commit mark: it is published after the
-shard and its `.db` have been synced and have got their final names. A shard without a record does not
-count, whatever lies in the output folder; a shard with one is never done again.
-"""
+"""The work of one shard, done by one process: read, encode, write, hash, move into place, record."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
-import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from convert import images
 from convert.errors import BadImageError, UserError
-from convert.files import publish, published, sha256_file, write_bytes
-from convert.manifest import (
-    INDEX_SCHEMA,
-    QUARANTINE_NAME,
-    STAGING_NAME,
-    WORK_PREFIX,
-    Encoding,
-    Layout,
-    ShardEntry,
-    SkippedItem,
-)
+from convert.files import publish, sha256_file, write_bytes
+from convert.index import INDEX_SCHEMA
+from convert.manifest import QUARANTINE_NAME, STAGING_NAME, Encoding, Layout, ShardEntry, SkippedItem
+from convert.progress import Progress
+from convert.record import ShardRecord, write_record
 from convert.shards import DB_SUFFIX, STORED_FIELDS, ShardWriter, payload_bytes_max, read_db
 from convert.sources.base import Reader
+from convert.staging import WORK_PREFIX
 
 OnBad = Literal["fail", "skip", "quarantine"]
 
-PROGRESS_NAME = "progress.json"
 _BATCH_ROWS = 32
-_PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,20 +48,6 @@ class ShardTask:
     output: Path
 
 
-@dataclass(frozen=True)
-class ShardRecord:
-    """A finished shard: its manifest entry, its rows of the index, and what was left out."""
-
-    entry: ShardEntry
-    index_rows: pa.Table
-    skipped: tuple[SkippedItem, ...]
-
-
-def record_path(output: Path, index: int) -> Path:
-    """Where the commit mark of a shard lies."""
-    return output / STAGING_NAME / f"shard-{index:05d}.parquet"
-
-
 def convert_shard(task: ShardTask) -> int:
     """Make one shard and publish it with its record; returns the number of images left out.
 
@@ -87,7 +58,9 @@ def convert_shard(task: ShardTask) -> int:
     try:
         folder.mkdir(exist_ok=True)
         record = _write(task, folder)
-        _publish(task, folder, record)
+        for name in (task.name + DB_SUFFIX, task.name):
+            publish(folder / name, task.output / name)
+        write_record(task.output, task.index, record)
     except OSError as error:
         raise UserError(
             f"shard {task.name} in {task.output} cannot be written ({error}): put it right and run the same command again"
@@ -99,7 +72,7 @@ def convert_shard(task: ShardTask) -> int:
 
 def _write(task: ShardTask, folder: Path) -> ShardRecord:
     path = folder / task.name
-    progress = _Progress(folder, task.index)
+    progress = Progress(folder, task.index)
     rows: list[dict] = []
     skipped: list[SkippedItem] = []
     try:
@@ -179,60 +152,3 @@ def _row(task: ShardTask, position: int, item: dict, data: bytes) -> dict:
         "reason": payload.reason,
         "image": payload.data,
     }
-
-
-def _publish(task: ShardTask, folder: Path, record: ShardRecord) -> None:
-    for name in (task.name + DB_SUFFIX, task.name):
-        publish(folder / name, task.output / name)
-    metadata = {
-        b"entry": json.dumps(asdict(record.entry)).encode(),
-        b"skipped": json.dumps([asdict(item) for item in record.skipped]).encode(),
-    }
-    with published(record_path(task.output, task.index)) as temporary:
-        pq.write_table(record.index_rows.replace_schema_metadata(metadata), temporary, compression="zstd")
-
-
-def read_record(output: Path, index: int) -> ShardRecord | None:
-    """The record of a finished shard, or None; a record whose shard is gone or of another size does not count."""
-    path = record_path(output, index)
-    if not path.is_file():
-        return None
-    table = pq.read_table(path)
-    metadata = table.schema.metadata or {}
-    entry = ShardEntry(**json.loads(metadata[b"entry"]))
-    for name, size in ((entry.name, entry.data_bytes), (entry.name + DB_SUFFIX, entry.db_bytes)):
-        file = output / name
-        if not file.is_file() or file.stat().st_size != size:
-            return None
-    skipped = tuple(SkippedItem(**item) for item in json.loads(metadata[b"skipped"]))
-    return ShardRecord(entry, table.replace_schema_metadata(None), skipped)
-
-
-def states(output: Path) -> list[dict[str, int]]:
-    """What the workers last told about themselves: shard, pid, images (done of that shard)."""
-    found = []
-    for path in (output / STAGING_NAME).glob(f"{WORK_PREFIX}*/{PROGRESS_NAME}"):
-        try:
-            found.append(json.loads(path.read_text()))
-        except FileNotFoundError:
-            continue  # that shard has just been finished
-    return found
-
-
-class _Progress:
-    """Tells the run, through a small file, how far this shard is and who works on it."""
-
-    def __init__(self, folder: Path, index: int) -> None:
-        self._path = folder / PROGRESS_NAME
-        self._index = index
-        self._next = 0.0
-        self.report(0)
-
-    def report(self, images_done: int) -> None:
-        """Write the count, at most twice a second."""
-        if time.monotonic() >= self._next:
-            state = {"shard": self._index, "pid": os.getpid(), "images": images_done}
-            temporary = self._path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(state))
-            temporary.replace(self._path)
-            self._next = time.monotonic() + _PROGRESS_SECONDS

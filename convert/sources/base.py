@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import posixpath
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -106,9 +107,8 @@ def image_key(wnid: str, name: str, suffix: str = "") -> str:
         name: its file name or path; of Hugging Face's `<stem>_<wnid>.JPEG` the appended wnid is taken off.
         suffix: replaces the name's own suffix where the packaging dictates one.
     """
-    path = PurePosixPath(name)
-    stem = path.stem.removesuffix(f"_{wnid}") or path.stem
-    return f"{wnid}/{stem}{suffix or path.suffix}"
+    stem, own_suffix = posixpath.splitext(posixpath.basename(name))  # pathlib would take a third of a listing's time
+    return f"{wnid}/{stem.removesuffix(f'_{wnid}') or stem}{suffix or own_suffix}"
 
 
 def sorted_listing(path: Path, places: Iterable[Place]) -> pa.Table:

@@ -7,10 +7,11 @@ file or folder, or that claims to reach beyond its archive.
 
 from __future__ import annotations
 
+import posixpath
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -69,8 +70,7 @@ def _members(stream: BinaryIO, title: str, start: int, end: int) -> Iterator[Mem
 
 
 def _refuse_hostile(member: tarfile.TarInfo, title: str, end: int) -> None:
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts or "\\" in member.name:
+    if member.name.startswith("/") or ".." in member.name.split("/") or "\\" in member.name:
         raise UserError(f"{title}: the member {member.name!r} has a path that leads out of the archive; it is refused")
     if not (member.isreg() or member.isdir()) or member.issparse():
         raise UserError(f"{title}: the member {member.name!r} is not a plain file (a link or a device?); it is refused")
@@ -82,7 +82,7 @@ def _refuse_hostile(member: tarfile.TarInfo, title: str, end: int) -> None:
 
 def is_image(name: str) -> bool:
     """Whether a member's name is that of an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not PurePosixPath(name).name.startswith(".")
+    return name.lower().endswith(IMAGE_SUFFIXES) and not posixpath.basename(name).startswith(".")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class TarSource:
         for member in members(self.path):
             if member.name.lower().endswith(".tar"):
                 inner = inner_members(self.path, member)
-                yield from self._from(self.path, inner, PurePosixPath(member.name).stem)
+                yield from self._from(self.path, inner, posixpath.splitext(posixpath.basename(member.name))[0])
             else:
                 yield from self._from(self.path, iter([member]), "")
 
@@ -120,7 +120,7 @@ class TarSource:
         for name, offset, length in found:
             if not is_image(name):
                 continue
-            wnid = tar_class or PurePosixPath(name).parent.name
+            wnid = tar_class or posixpath.basename(posixpath.dirname(name))
             if not wnid and self.truth:
                 wnid = self.truth.wnid_of(name)
             if not wnid:

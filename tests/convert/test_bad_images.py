@@ -9,7 +9,8 @@ import pytest
 from convert_making import make, same_files
 
 from convert.errors import UserError
-from convert.manifest import QUARANTINE_NAME, load_manifest, read_index_table
+from convert.index import read_index_table
+from convert.manifest import QUARANTINE_NAME, load_manifest
 from convert.verify import VerifyOptions, verify
 
 BAD = {

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 from convert_making import make, same_files
 
-from convert import crew, files, work
+from convert import crew, files, progress, record, work
 from convert.errors import UserError
 from convert.manifest import STAGING_NAME, load_manifest
 from convert.run import RunOptions, convert_split, run
+from convert.sources.base import RangeReader
 from convert.verify import VerifyOptions, verify
 
 KILLING = Path(__file__).with_name("convert_killing.py")
@@ -55,7 +56,7 @@ def when_a_worker_shows(output: Path, action) -> threading.Thread:
     def watch():
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            if states := work.states(output):
+            if states := progress.states(output):
                 action(states[0]["pid"], states[0]["shard"])
                 return
 
@@ -153,7 +154,7 @@ def test_files_are_synced_before_they_get_their_names_and_the_record_comes_last(
 
     def replace(old, new):
         status = Path(old).stat()
-        if work.PROGRESS_NAME not in str(new):
+        if progress.PROGRESS_NAME not in str(new):
             assert synced.get(status.st_ino, ("", -1))[1] == status.st_size, f"{old} was not synced whole"
         events.append(("name", str(new)))
         real_replace(old, new)
@@ -161,8 +162,8 @@ def test_files_are_synced_before_they_get_their_names_and_the_record_comes_last(
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)
     work.convert_shard(task)
-    names = [path for kind, path in events if kind == "name" and work.PROGRESS_NAME not in path]
-    assert names[-1] == str(work.record_path(task.output, 0))
+    names = [path for kind, path in events if kind == "name" and progress.PROGRESS_NAME not in path]
+    assert names[-1] == str(record.record_path(task.output, 0))
     for name in names:
         after = events[events.index(("name", name)) + 1 :]
         assert ("sync", str(Path(name).parent)) in after[:1]
@@ -183,7 +184,7 @@ def test_a_full_disk_stops_with_the_shard_named(tree, tmp_path, monkeypatch, fai
     monkeypatch.setattr(files, "publish", publish)
     with pytest.raises(UserError, match=r"train\.mindrecord000.*No space left on device"):
         work.convert_shard(task)
-    assert work.read_record(task.output, 0) is None
+    assert record.read_record(task.output, 0) is None
     assert not list((task.output / STAGING_NAME).glob("work-*"))
     monkeypatch.undo()
     make(tree, tmp_path / "out")
@@ -220,7 +221,7 @@ def test_debris_of_a_dead_run_does_no_harm(tree, tmp_path, planes_dataset):
     rubbish = output / STAGING_NAME / "work-00001-elsewhere-99"
     rubbish.mkdir()
     (rubbish / "train.mindrecord001").write_bytes(b"half a shard")
-    (rubbish / work.PROGRESS_NAME).write_text(json.dumps({"shard": 1, "pid": 99, "images": 3}))
+    (rubbish / progress.PROGRESS_NAME).write_text(json.dumps({"shard": 1, "pid": 99, "images": 3}))
     (output / task.name).write_bytes(b"a shard without a record")
     (output / STAGING_NAME / ".shard-00002.77.tmp.parquet").write_bytes(b"half a record")
     assert same_files(make(tree, output), planes_dataset)
@@ -229,7 +230,33 @@ def test_debris_of_a_dead_run_does_no_harm(tree, tmp_path, planes_dataset):
 def test_a_record_whose_shard_is_gone_does_not_count(tree, tmp_path, planes_dataset):
     task = task_for(tree, tmp_path / "out")
     work.convert_shard(task)
-    assert work.read_record(task.output, 0) is not None
+    assert record.read_record(task.output, 0) is not None
     (task.output / task.name).write_bytes(b"x")
-    assert work.read_record(task.output, 0) is None
+    assert record.read_record(task.output, 0) is None
     assert same_files(make(tree, tmp_path / "out"), planes_dataset)
+
+
+def test_a_read_error_names_the_file_and_the_run_can_go_on(tree, tmp_path, monkeypatch, planes_dataset):
+    task = task_for(tree, tmp_path / "out")
+    bad = task.items.column("file")[5].as_py()
+    real_open = RangeReader._open
+
+    class Broken:
+        def seek(self, *_):
+            raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            RangeReader, "_open", lambda self, file, path: Broken() if file == bad else real_open(self, file, path)
+        )
+        with pytest.raises(UserError, match=rf"cannot read .*{bad} \(Input/output error\).*run the same command again"):
+            work.convert_shard(task)
+    assert record.read_record(task.output, 0) is None
+    assert not list((task.output / STAGING_NAME).glob("work-*"))
+    assert same_files(make(tree, tmp_path / "out"), planes_dataset)
+
+
+def test_what_a_run_left_that_died_after_its_manifest_is_cleared_away(tree, planes_dataset, tmp_path):
+    output = shutil.copytree(planes_dataset, tmp_path / "out")
+    (output / STAGING_NAME).mkdir()
+    assert same_files(make(tree, output), planes_dataset)

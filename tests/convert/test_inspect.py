@@ -13,7 +13,11 @@ from PIL import Image
 
 from convert import images
 from convert.errors import UserError
+from convert.index import read_index_table
 from convert.inspect import InspectOptions, inspect
+from convert.manifest import load_manifest
+from convert.tiles import SHEET_IMAGES, dataset_tiles
+from tinydarknet.feed.preview import training_views
 
 
 def test_it_tells_what_is_there(original_dataset, capsys):
@@ -63,8 +67,41 @@ def test_senseless_options_are_refused(tmp_path, wrong):
 def test_a_contact_sheet_is_drawn(planes_dataset, tmp_path):
     assert inspect(InspectOptions(planes_dataset, sheet=tmp_path / "sheet.png")) == 0
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
-    assert sheet.shape == (5 * 188, 8 * 160, 3)
+    assert sheet.shape == (10 * 188, 8 * 160, 3)  # 20 images, each with three views
     assert sheet.std() > 20
+
+
+@pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
+def test_beside_each_stored_image_stands_what_training_makes_of_it(request, name):
+    dataset = request.getfixturevalue(name)
+    manifest = load_manifest(dataset)
+    tiles = dataset_tiles(dataset, manifest)
+    assert len(tiles) == SHEET_IMAGES * 4
+    index = read_index_table(dataset, manifest)
+    last = index.num_rows - 1
+    stored, *seen = tiles[-4:]
+    assert stored.caption[0].startswith(f"{last}: {index.column('label')[last]} ")
+    assert stored.pixels.shape == (index.column("height")[last].as_py(), index.column("width")[last].as_py(), 3)
+    assert [tile.caption for tile in seen] == [("training 1",), ("training 2",), ("training 3",)]
+    assert np.array_equal([tile.pixels for tile in seen], training_views(dataset, np.array([last]))[0])
+
+
+def test_without_views_there_are_stored_images_only(planes_dataset, monkeypatch):
+    monkeypatch.setattr("convert.views.PACKAGE", "no_such_package")
+    assert len(dataset_tiles(planes_dataset, load_manifest(planes_dataset))) == SHEET_IMAGES
+
+
+def test_anybody_may_contribute_a_view(planes_dataset, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere" / "others").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "others" / "black.py").write_text(
+        "import numpy as np\ndef pictures(directory, rows): return np.zeros((len(rows), 1, 9, 9, 3), np.uint8)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    monkeypatch.setattr("convert.views.PACKAGE", "others")
+    tiles = dataset_tiles(planes_dataset, load_manifest(planes_dataset))
+    assert len(tiles) == SHEET_IMAGES * 2
+    assert tiles[1].caption == ("black 1",)
+    assert tiles[1].pixels.shape == (9, 9, 3)
 
 
 def test_duplicates_are_found_within_and_across(tree, original_dataset, tmp_path, capsys):

@@ -14,7 +14,8 @@ from PIL import Image
 from convert import images, planes
 from convert.classes import load_imagenet1k
 from convert.errors import UserError
-from convert.manifest import INDEX_SCHEMA, STAGING_NAME, load_manifest, read_index_table
+from convert.index import INDEX_SCHEMA, read_index_table
+from convert.manifest import STAGING_NAME, load_manifest
 from convert.run import RunOptions, convert_split, run
 from convert.verify import VerifyOptions, verify
 

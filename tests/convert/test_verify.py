@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from convert.errors import UserError
+from convert.index import read_index_table
 from convert.inspect import InspectOptions, inspect
-from convert.manifest import load_manifest, read_index_table
+from convert.manifest import load_manifest
 from convert.verify import VerifyOptions, check_shard, verify
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from convert import planes
-from convert.manifest import INDEX_SCHEMA, load_manifest, read_index_table
+from convert.index import INDEX_SCHEMA, read_index_table
+from convert.manifest import load_manifest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "dataset-format.md").read_text(encoding="utf-8")
 

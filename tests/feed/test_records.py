@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from convert.errors import UserError
-from convert.manifest import INDEX_NAME, load_manifest
+from convert.index import INDEX_NAME
+from convert.manifest import load_manifest
 from tinydarknet.feed.records import Records
 
 

@@ -10,7 +10,8 @@ from train_making import REPOSITORY, convert
 
 from convert.classes import load_imagenet1k
 from convert.errors import UserError
-from convert.manifest import load_manifest, read_index_table
+from convert.index import read_index_table
+from convert.manifest import load_manifest
 from tinydarknet.colour import DARKNET, Normalization
 from tinydarknet.darknet_weights import HEADER_BYTES, convert_darknet, read_darknet_weights
 from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from convert.errors import UserError
-from convert.manifest import Manifest, load_index, load_manifest, read_index_table
+from convert.index import load_index, read_index_table
+from convert.manifest import Manifest, load_manifest
 
 
 class Records:

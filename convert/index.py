@@ -1,0 +1,84 @@
+"""`index.parquet`: one row per image of a dataset, in id order; which bytes of which shard are its payload.
+
+Like the manifest, part of the contract between conversion and training, and free of MindSpore and OpenCV.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from convert.errors import UserError
+from convert.files import published, sha256_file
+from convert.manifest import MANIFEST_NAME, Manifest
+
+INDEX_NAME = "index.parquet"
+
+INDEX_SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),  # position in the plan order: the row number, unless images were skipped (gaps remain)
+        ("key", pa.string()),  # "<wnid>/<file name>", the same in every packaging
+        ("label", pa.int32()),  # index into Manifest.classes
+        ("shard", pa.int32()),  # index into Manifest.shards
+        ("offset", pa.int64()),  # where the payload starts in the shard file, bytes
+        ("length", pa.int32()),  # payload size, bytes
+        ("height", pa.int32()),  # stored image, pixels
+        ("width", pa.int32()),
+        ("source_bytes", pa.int64()),  # size of the file the image came from
+        ("crc32", pa.uint32()),  # zlib.crc32 of the payload
+        ("action", pa.string()),  # what the converter did: kept | encoded | re-encoded ...
+        ("reason", pa.string()),  # why, "" when nothing special
+    ]
+)
+
+
+def logical_digest(index: pa.Table) -> str:
+    """SHA-256 over `key TAB label TAB length TAB crc32 TAB` of all rows, in the order of their keys."""
+    rows = index.select(["key", "label", "length", "crc32"]).sort_by("key")
+    columns = [column.cast(pa.string()) for column in rows.columns]
+    lines = pc.call_function("binary_join_element_wise", [*columns, pa.scalar(""), pa.scalar("\t")])
+    digest = hashlib.sha256()
+    for chunk in lines.chunks:
+        _, offsets, text = chunk.buffers()
+        first, last = np.frombuffer(offsets, np.int32)[[chunk.offset, chunk.offset + len(chunk)]]
+        digest.update(memoryview(text)[first:last])
+    return digest.hexdigest()
+
+
+def write_index(directory: Path, table: pa.Table) -> str:
+    """Publish `index.parquet` (INDEX_SCHEMA, rows in id order); returns its SHA-256."""
+    with published(directory / INDEX_NAME) as temporary:
+        pq.write_table(table.cast(INDEX_SCHEMA), temporary, compression="zstd")
+    return sha256_file(directory / INDEX_NAME)
+
+
+def load_index(directory: Path, manifest: Manifest, columns: list[str]) -> dict[str, np.ndarray]:
+    """Read columns of `index.parquet` after checking its hash; each array has `manifest.rows` elements.
+
+    Raises:
+        UserError: the index is missing, or is not the one that the manifest was written for.
+    """
+    table = read_index_table(directory, manifest, columns)
+    return {name: table.column(name).to_numpy() for name in columns}
+
+
+def read_index_table(directory: Path, manifest: Manifest, columns: list[str] | None = None) -> pa.Table:
+    """Like `load_index`, as an Arrow table of all columns or of those named."""
+    path = directory / INDEX_NAME
+    if not path.is_file():
+        raise UserError(f"{path} is missing: restore it or convert again")
+    if sha256_file(path) != manifest.index_sha256:
+        raise UserError(
+            f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again"
+        )
+    table = pq.read_table(path, columns=columns)
+    if table.num_rows != manifest.rows:
+        raise UserError(
+            f"{path} has {table.num_rows} rows, the manifest says {manifest.rows}: restore it or convert again"
+        )
+    return table

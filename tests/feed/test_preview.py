@@ -1,0 +1,34 @@
+"""The pictures that people look at are those that the network is given."""
+
+from __future__ import annotations
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from tinydarknet.colour import DARKNET
+from tinydarknet.feed.augment import Augmentation
+from tinydarknet.feed.drawing import Drawing
+from tinydarknet.feed.health import HealthPolicy, RowHealth
+from tinydarknet.feed.preview import IMAGE_SIZE, SEED, training_views
+from tinydarknet.feed.records import Records
+from tinydarknet.feed.sizes import ImageSizes
+from tinydarknet.feed.source import PlanesSource
+from tinydarknet.feed.stream import TrainingStream
+from tinydarknet.model.inputs import PlanesToRgb
+
+
+@pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
+def test_views_are_what_the_feed_delivers_and_the_first_cell_makes_of_it(request, name):
+    records = Records(request.getfixturevalue(name))
+    stream = TrainingStream(len(records), 35, SEED, 0, 1, 0, 4)
+    drawing = Drawing(records, stream, ImageSizes((IMAGE_SIZE,)), Augmentation(), RowHealth(records, HealthPolicy()))
+    source = PlanesSource(drawing, DARKNET)
+    for step in (0, 3):
+        batch = source.allocate(step, None)
+        source.fill(step, batch)
+        seen = PlanesToRgb()(*(ms.Tensor(batch[column]) for column in ("y", "uv", "colour"))).asnumpy()
+        rows = np.searchsorted(records.ids, batch["id"])[:4]
+        views = training_views(records.directory, rows, epochs=2)[:, stream.epoch(step)]
+        wanted = np.clip(255 * seen[:4].transpose(0, 2, 3, 1), 0, 255)
+        assert np.abs(views - wanted).max() < 0.51  # rounded to whole grey levels
