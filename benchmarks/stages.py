@@ -14,7 +14,6 @@ from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.drawing import Drawing
 from tinydarknet.feed.health import HealthPolicy, RowHealth
 from tinydarknet.feed.records import Records
-from tinydarknet.feed.sizes import ImageSizes
 from tinydarknet.feed.source import PlanesSource
 from tinydarknet.feed.stream import TrainingStream
 
@@ -35,9 +34,9 @@ def time_stages(directory: Path, batch_size: int, image_size: int, batches: int)
 
 
 def _planes_stages(records: Records, stream: TrainingStream, image_size: int) -> StageTimes:
-    drawing = Drawing(records, stream, ImageSizes((image_size,)), Augmentation(), RowHealth(records, HealthPolicy()))
+    drawing = Drawing(records, stream, image_size, Augmentation(), RowHealth(records, HealthPolicy()))
     source = PlanesSource(drawing, IMAGENET)
-    batch = source.allocate(0, None)
+    batch = source.allocate()
     times: StageTimes = {"read": [], "crop": [], "batch": []}
     for step in range(stream.steps):
         drawn = drawing.draw(step)

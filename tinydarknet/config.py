@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from tinydarknet.colour import IMAGENET, Normalization
 from tinydarknet.feed.augment import Augmentation
@@ -15,6 +17,8 @@ from tinydarknet.feed.choosing import FeedName
 from tinydarknet.model.architecture import IMAGE_MULTIPLE, VariantName
 
 DeviceTarget = Literal["auto", "Ascend", "GPU", "CPU"]
+FeedOption = Annotated[FeedName, tyro.conf.arg(aliases=("--decode",))]
+"""A feed by its name; --decode says the same, for a feed is foremost where images are decoded."""
 AmpLevel = Literal["auto", "O0", "O2", "O3"]
 
 
@@ -81,8 +85,8 @@ class OptimizerConfig:
     gradient_accumulation: int = 1
     """Parts that a rank's share of a step is worked off in: an update sees this many times batch_size images a rank."""
     ema_decay: float = 0.0
-    """Of the moving average of the weights that evaluation while training uses; 0 for none. A checkpoint's own weights
-    are the raw ones, with the averages beside them as state."""
+    """Of the moving average of the weights; 0 for none. With it, evaluation scores the average, and the average is a
+    checkpoint's own weights, with the raw ones beside them for going on."""
     amp_level: AmpLevel = "auto"
     """Mixed precision; auto is O3 on Ascend, O2 on the GPU, O0 on the CPU."""
 
@@ -118,17 +122,19 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
     pre_trained: bool = False
     """Start from the weights in checkpoint_path."""
     checkpoint_path: Path | None = None
-    """Weights to start from with pre_trained: our checkpoints or ModelZoo's (.ckpt); import Darknet's by
-    tinydarknet.darknet_weights first."""
+    """Weights to start from with pre_trained: our checkpoints or ModelZoo's (.ckpt), or Darknet's own (.weights)."""
 
     batch_size: int = 128
     """Images per device and step."""
     image_height: int = 224
-    """Pixels; image_width must be equal."""
+    """Pixels, in training and evaluation; image_width must be equal."""
     image_width: int = 224
+    image_sizes: tuple[int, ...] = ()
+    """Progressive resizing: train at these sizes (pixels, never falling) one after the other, evaluate at image_height.
+    Of n sizes and E epochs, epoch e (from 0) takes number floor(e n / E): equal shares, twice as long for a size named twice."""
     seed: int = 1
     """Of weights, order and augmentation."""
-    feed: FeedName = "auto"
+    feed: FeedOption = "auto"
     """How batches are made; auto takes the dataset's fastest."""
     normalization: Normalization = IMAGENET
     """Subtracted and divided by, per RGB channel, in grey levels 0 to 255."""
@@ -168,6 +174,14 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
         _check(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
         check_image_side("image_height", self.image_height)
         _check(self.image_width == self.image_height, "image_width must equal image_height", self.image_width)
+        for side in self.image_sizes:
+            check_image_side("image_sizes", side)
+        _check(list(self.image_sizes) == sorted(self.image_sizes), "image_sizes must not fall", self.image_sizes)
+        _check(
+            len(self.image_sizes) <= self.epoch_size,
+            f"image_sizes must be no more than epoch_size, {self.epoch_size}",
+            self.image_sizes,
+        )
         _check(0 <= self.seed < 2**32, "seed must be in [0, 2**32)", self.seed)
         _check(self.lr_base_batch >= 0, "lr_base_batch must be at least 0", self.lr_base_batch)
         _check(self.eval_every >= 1, "eval_every must be at least 1", self.eval_every)
@@ -177,6 +191,11 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
         _check(self.keep_checkpoint_max >= 1, "keep_checkpoint_max must be at least 1", self.keep_checkpoint_max)
         _check(self.tolerate >= 0, "tolerate must be at least 0", self.tolerate)
         _check(self.log_every_steps >= 1, "log_every_steps must be at least 1", self.log_every_steps)
+
+    @property
+    def training_sizes(self) -> tuple[int, ...]:
+        """The image sizes of training, pixels, one at least."""
+        return self.image_sizes or (self.image_height,)
 
 
 def check_image_side(name: str, pixels: int) -> None:

@@ -14,6 +14,15 @@ import numpy as np
 
 from convert.errors import UserError
 from tinydarknet.config import AmpLevel, DeviceConfig
+from tinydarknet.processors import (
+    Share,
+    allowed_processors,
+    bind,
+    cgroup_processors,
+    feed_threads,
+    memory_nodes,
+    share_of_rank,
+)
 
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 ISA_CAP = "AVX2"
@@ -21,7 +30,10 @@ ISA_CAP_SINCE = (2, 9)
 """First MindSpore release whose oneDNN (3.10.1) sends 3x3 float32 convolutions to its reference kernel on AVX-512."""
 
 RANKS_VARIABLE = "MS_WORKER_NUM"
-"""Set by msrun in every worker it starts."""
+"""Ranks of a run; set by msrun in every worker it starts, like the next."""
+LOCAL_RANK_VARIABLE = "DEVICE_ID"
+LOCAL_RANKS_VARIABLE = "TINYDARKNET_LOCAL_RANKS"
+"""Ranks on this host; set by tinydarknet.launch. Without it all ranks are taken to be on this host."""
 
 EXIT_TERMINATED = 75
 """A run that was told to stop, saved, and stopped: EX_TEMPFAIL of sysexits.h, 'try again later'."""
@@ -35,6 +47,8 @@ class Device:
     """Ascend, GPU or CPU."""
     rank: int
     world_size: int
+    feed_threads: int = 1
+    """Threads that make this rank's batches."""
 
     @property
     def is_first(self) -> bool:
@@ -47,7 +61,7 @@ class Device:
 
 
 def set_up(config: DeviceConfig, seed: int = 0) -> tuple[Device, list[str]]:
-    """Choose the device, join the other ranks, switch to graph mode.
+    """Choose the device, keep to the rank's processors, join the other ranks, switch to graph mode.
 
     Returns:
         The device, and the sentences that the user should read about what was chosen.
@@ -65,6 +79,8 @@ def set_up(config: DeviceConfig, seed: int = 0) -> tuple[Device, list[str]]:
     elif target == "Ascend" and not _has_ascend():
         raise UserError("no Ascend device, or its driver and CANN are not installed: use --device-target CPU, or auto")
     ranks = int(os.environ.get(RANKS_VARIABLE, "1"))
+    threads, binding = _keep_to_share(ranks)
+    notes += binding
     try:
         if target == "CPU" and ms.get_context("device_target") == "CPU":
             pass  # MindSpore refuses to be told again once an operator has run
@@ -76,12 +92,28 @@ def set_up(config: DeviceConfig, seed: int = 0) -> tuple[Device, list[str]]:
         raise UserError(f"cannot use device {target} {config.device_id}: {str(error).splitlines()[0]}") from error
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_seed(seed)
-    if ranks == 1:
-        return Device(target, 0, 1), notes
-    return _join_ranks(target, ranks), notes
+    rank, world_size = (0, 1) if ranks == 1 else _join_ranks(ranks)
+    return Device(target, rank, world_size, threads), notes
 
 
-def _join_ranks(target: str, ranks: int) -> Device:
+def _keep_to_share(ranks: int) -> tuple[int, list[str]]:
+    """Bind this rank to its memory node where the host has several; its feed's threads, and a sentence if it is bound."""
+    local_ranks = int(os.environ.get(LOCAL_RANKS_VARIABLE, str(ranks))) if ranks > 1 else 1
+    local_rank = int(os.environ.get(LOCAL_RANK_VARIABLE, "0")) if ranks > 1 else 0
+    share: Share = share_of_rank(allowed_processors(), memory_nodes(), local_rank, local_ranks)
+    bind(share)
+    threads = feed_threads(share, cgroup_processors(), local_ranks)
+    if not share.nodes:
+        return threads, []
+    nodes = " and ".join(map(str, share.nodes))
+    return threads, [
+        f"rank {local_rank} of this host keeps to memory node {nodes}: {len(share.processors)} processors among "
+        f"{share.ranks} ranks, {threads} threads make batches"
+    ]
+
+
+def _join_ranks(ranks: int) -> tuple[int, int]:
+    """Find the other ranks; this one's number, and how many there are."""
     import mindspore as ms
     from mindspore.communication import get_group_size, get_rank, init
 
@@ -93,7 +125,7 @@ def _join_ranks(target: str, ranks: int) -> Device:
     ms.set_auto_parallel_context(
         parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=world_size
     )
-    return Device(target, get_rank(), world_size)
+    return get_rank(), world_size
 
 
 def sum_over_ranks(device: Device, counts: np.ndarray) -> np.ndarray:

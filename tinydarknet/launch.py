@@ -19,6 +19,7 @@ from pathlib import Path
 
 from convert.cli import EXIT_USER_ERROR, Command, main_single
 from convert.errors import UserError
+from tinydarknet.device import LOCAL_RANKS_VARIABLE
 
 LAST_LINES = 15
 SCHEDULER_ROLE = "MS_SCHED"
@@ -90,6 +91,7 @@ def launch(options: LaunchOptions, train_arguments: list[str]) -> int:
     root = Path(__file__).parent.parent
     environment = {
         **os.environ,
+        LOCAL_RANKS_VARIABLE: str(options.ranks // options.nodes),
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }

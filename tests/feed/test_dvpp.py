@@ -12,14 +12,13 @@ from tinydarknet.feed.drawing import Drawing
 from tinydarknet.feed.dvpp import DvppSource, device_operators, device_problem, runs_on_device
 from tinydarknet.feed.health import HealthPolicy, RowHealth
 from tinydarknet.feed.records import Records
-from tinydarknet.feed.sizes import ImageSizes
 from tinydarknet.feed.stream import TrainingStream
 
 
 def drawing_of(directory, size=32):
     records = Records(directory)
     stream = TrainingStream(len(records), 8, 3, 0, 1, 0, 2)
-    return Drawing(records, stream, ImageSizes((size,)), Augmentation(), RowHealth(records, HealthPolicy()))
+    return Drawing(records, stream, size, Augmentation(), RowHealth(records, HealthPolicy()))
 
 
 @pytest.mark.parametrize("device", ["Ascend", "CPU"])
@@ -49,7 +48,7 @@ def test_operators_are_told_the_drawn_windows_and_the_index_size(original_datase
 
     drawing = drawing_of(original_dataset)
     source = DvppSource(drawing, IMAGENET, fake)
-    batch = source.allocate(0, None)
+    batch = source.allocate()
     source.fill(0, batch)
     _, ids = drawing.stream.batch_rows(0)
     windows, _ = draw(Augmentation(), 3, 0, ids, drawing.records.heights[ids], drawing.records.widths[ids])
@@ -65,7 +64,7 @@ def test_the_same_operators_on_the_cpu_show_the_same_crops_as_the_host_feed(orig
     drawing = drawing_of(original_dataset, size=224)  # no image is decoded at half size for it
     pixels = DvppSource(drawing, IMAGENET, lambda window, flip, size, _: device_operators(window, flip, size, "CPU"))
     planes = PlanesSource(drawing, IMAGENET)
-    dvpp, host = pixels.allocate(0, None), planes.allocate(0, None)
+    dvpp, host = pixels.allocate(), planes.allocate()
     pixels.fill(0, dvpp)
     planes.fill(0, host)
     np.testing.assert_array_equal(dvpp["label"], host["label"])

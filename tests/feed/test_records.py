@@ -1,6 +1,8 @@
 """Reading stored bytes: the same that MindSpore reads, and damage is told."""
 
+import os
 import shutil
+from pathlib import Path
 
 import mindspore.dataset as ds
 import numpy as np
@@ -34,6 +36,18 @@ def test_payloads_are_views_that_cannot_be_written(planes_dataset):
         payload[0] = 1
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux")
+def test_an_open_dataset_holds_one_file_for_each_shard(planes_dataset):
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_files()
+    records = Records(planes_dataset)
+    for row in range(len(records)):
+        records.payload(row)
+    assert open_files() - before == len(records.manifest.shards)
+
+
 def test_asking_for_pages_ahead_changes_nothing(planes_dataset):
     records = Records(planes_dataset)
     before = records.payload(3).tobytes()
@@ -58,6 +72,18 @@ def test_a_missing_a_short_and_an_empty_shard_are_told(damaged):
     shard.unlink()
     with pytest.raises(UserError, match=f"{shard.name} is missing"):
         Records(damaged)
+
+
+def test_a_shard_cut_short_after_opening_is_told_before_it_is_read(damaged):
+    """Reading beyond its end would kill the process."""
+    records = Records(damaged)
+    rows = np.arange(len(records))
+    records.check_present(rows)
+    shard = damaged / records.manifest.shards[1].name
+    os.truncate(shard, 4096)
+    with pytest.raises(UserError, match=rf"{shard.name}: row \d+ \(n\d+/.*\) is gone, .* has 4096 now.*convert verify"):
+        records.check_present(rows)
+    records.check_present(rows[records._shards == 0])
 
 
 def test_another_index_is_refused(damaged):

@@ -23,9 +23,9 @@ DESCRIPTION = Description(ModelDescription("darknet", CLASSES, DARKNET, 32, "a t
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     path = tmp_path / "some" / "net.ckpt"
-    checkpoint.save(
-        path, TinyDarkNet(3, seed=9), DESCRIPTION, [Parameter(Tensor([1.5]), name="moments.conv1.conv.weight")]
-    )
+    weights = {parameter.name: parameter for parameter in TinyDarkNet(3, seed=9).get_parameters()}
+    state = {"moments.conv1.conv.weight": Parameter(Tensor([1.5]), name="as it is called in the network")}
+    checkpoint.write(path, weights, DESCRIPTION, state)
     return path
 
 

@@ -41,11 +41,23 @@ def test_the_recipe_is_the_default():
         ({"pre_trained": True}, "go together"),
         ({"num_classes": 1}, "num_classes"),
         ({"nesterov": True, "momentum": 0.0}, "nesterov needs"),
+        ({"image_sizes": (128, 150)}, "image_sizes must be a positive multiple of 16, got 150"),
+        ({"image_sizes": (160, 128)}, r"image_sizes must not fall, got \(160, 128\)"),
+        ({"image_sizes": (128, 160, 192), "epoch_size": 2}, "no more than epoch_size, 2"),
     ],
 )
 def test_bad_values_name_the_rule_and_the_value(change, rule):
     with pytest.raises(ValueError, match=rule):
         TrainConfig(data_path=Path("data"), **change)
+
+
+def test_decode_is_another_word_for_feed():
+    """A feed is chosen by either name."""
+    for option in ("--feed", "--decode"):
+        config = tyro.cli(TrainConfig, args=["--data-path", "data", option, "host"])
+        assert config.feed == "host"
+    sizes = tyro.cli(TrainConfig, args=["--data-path", "data", "--decode", "auto", "--image-sizes", "128", "160"])
+    assert (sizes.feed, sizes.image_sizes) == ("auto", (128, 160))
 
 
 def words(text: str, tmp_path: Path, *command_line: str) -> list[str]:

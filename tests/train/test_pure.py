@@ -1,13 +1,11 @@
-"""Milestones and hit counting: tables."""
-
-import struct
+"""Milestones, image sizes and hit counting: tables."""
 
 import numpy as np
 import pytest
 
 from tinydarknet.evaluation.counting import count_hits, ranks_of_labels
+from tinydarknet.training.image_sizes import Segment, segments, size_of_epoch, step_costs
 from tinydarknet.training.milestones import Milestones
-from tinydarknet.training.tensorboard import EventWriter, masked_crc32c
 
 
 @pytest.mark.parametrize(
@@ -16,11 +14,47 @@ from tinydarknet.training.tensorboard import EventWriter, masked_crc32c
 )
 def test_stretch_meets_every_milestone(first, every, evaluate, expected):
     marks = Milestones(10, 40, every, evaluate)
-    assert marks.stretch(first) == expected
+    assert marks.stretch(first, 40) == expected
     visited = set(range(first, 41, expected))
     assert {
         s for s in range(first + 1, 41) if marks.saves_after(s) or marks.evaluates_after(s) or s % 10 == 0
     } <= visited
+
+
+def test_no_stretch_crosses_a_change_of_size():
+    """Sizes change after 10 and 30 of 40 steps; a checkpoint is due every 20."""
+    marks, sizes = Milestones(10, 40, 20, 0), (32, 64, 64, 96)
+    rest = segments(sizes, 4, 10, first_step=0)
+    lengths = [marks.stretch(part.first_step, part.last_step) for part in rest]
+    assert lengths == [10, 10, 10]
+    for part, length in zip(rest, lengths, strict=True):
+        assert (part.last_step - part.first_step) % length == 0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "epochs", "expected"),
+    [
+        ((224,), 3, [224, 224, 224]),
+        ((128, 160, 192, 224), 4, [128, 160, 192, 224]),
+        ((128, 160, 192, 224), 10, [128, 128, 128, 160, 160, 192, 192, 192, 224, 224]),
+        ((128, 224, 224), 6, [128, 128, 224, 224, 224, 224]),
+    ],
+)
+def test_each_size_has_its_share_of_the_epochs(sizes, epochs, expected):
+    assert [size_of_epoch(sizes, epoch, epochs) for epoch in range(epochs)] == expected
+
+
+def test_segments_cover_what_is_left_once():
+    assert segments((128, 160), 4, 10, 0) == [Segment(0, 20, 128), Segment(20, 40, 160)]
+    assert segments((128, 160), 4, 10, 7) == [Segment(7, 20, 128), Segment(20, 40, 160)]
+    assert segments((128, 160), 4, 10, 20) == [Segment(20, 40, 160)]
+    assert segments((128, 160), 4, 10, 33) == [Segment(33, 40, 160)]
+    assert segments((224,), 2, 5, 0) == [Segment(0, 10, 224)]
+    assert segments((224,), 2, 5, 10) == []
+
+
+def test_a_smaller_step_costs_its_pixels():
+    np.testing.assert_allclose(step_costs((112, 224), 2, 3), [0.25, 0.25, 0.25, 1, 1, 1])
 
 
 def test_the_last_step_saves_and_evaluates():
@@ -52,24 +86,3 @@ def test_nonsense_is_refused():
         count_hits(np.array([[np.nan, 1.0]]), np.array([0]))
     with pytest.raises(ValueError, match="below the 2 classes"):
         count_hits(np.array([[0.0, 1.0]]), np.array([2]))
-
-
-def test_tensorboard_checksums_and_records(tmp_path):
-    """CRC-32C of 32 zero bytes is 8A9136AA (RFC 3720, B.4); TensorBoard's mask is applied on top."""
-    crc = 0x8A9136AA
-    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-    assert masked_crc32c(bytes(32)) == masked.to_bytes(4, "little")
-    path = tmp_path / "events.out.tfevents.1"
-    with EventWriter(path, 1.0) as writer:
-        writer.scalars(300, 2.0, {"loss": 0.5})
-    data, records = path.read_bytes(), []
-    while data:
-        length = int.from_bytes(data[:8], "little")
-        assert data[8:12] == masked_crc32c(data[:8])
-        records.append(data[12 : 12 + length])
-        assert data[12 + length : 16 + length] == masked_crc32c(records[-1])
-        data = data[16 + length :]
-    assert records[0] == b"\x09" + struct.pack("<d", 1.0) + b"\x1a\x0dbrain.Event:2"
-    value = b"\x0a\x04loss\x15" + struct.pack("<f", 0.5)
-    summary = b"\x0a" + bytes([len(value)]) + value
-    assert records[1] == b"\x09" + struct.pack("<d", 2.0) + b"\x10\xac\x02\x2a" + bytes([len(summary)]) + summary

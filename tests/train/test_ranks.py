@@ -10,23 +10,31 @@ import numpy as np
 import pytest
 from train_making import REPOSITORY, SIZE, free_port, tiny_config
 
+from tinydarknet.config import TrainConfig
+from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.training.run import train
 from tinydarknet.training.run_folder import RunFolder
 
+EMA_DECAY = 0.5
 LEARNING_RATE = 1e-4
 """Small: with 4 images of 32 pixels in a batch, batch norm doubles any difference of rounding at every step."""
 
 
-def msrun(script: Path, *arguments: str | Path | float, cwd: Path) -> subprocess.CompletedProcess:
-    """Run a script as two ranks; msrun takes its Python from PATH."""
+def msrun(script: Path, *arguments: str | Path | float, cwd: Path, ranks: int = 2) -> subprocess.CompletedProcess:
+    """Run a script as several ranks; msrun takes its Python from PATH."""
     binaries = Path(sys.executable).parent
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": f"{binaries}:{os.environ['PATH']}"}
-    command = [binaries / "msrun", "--worker_num=2", "--local_worker_num=2", f"--master_port={free_port()}"]
-    command += ["--log_dir=ranks", "--join=True", "--cluster_time_out=60", script, *arguments]
+    command = [
+        binaries / "msrun",
+        f"--worker_num={ranks}",
+        f"--local_worker_num={ranks}",
+        f"--master_port={free_port()}",
+    ]
+    command += ["--log_dir=ranks", "--join=True", "--cluster_time_out=120", script, *arguments]
     return subprocess.run(
-        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, timeout=180
+        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, timeout=90 * ranks
     )
 
 
@@ -37,7 +45,7 @@ def two_ranks(planes_data, work):
     result = msrun(
         REPOSITORY / "tinydarknet" / "train.py", "--data-path", planes_data, "--val-data-path", planes_data,
         "--run-dir", run_dir, "--device-target", "CPU", "--batch-size", 4, "--image-height", SIZE, "--image-width", SIZE,
-        "--epoch-size", 2, "--seed", 5, "--lr-init", LEARNING_RATE, cwd=work,
+        "--epoch-size", 2, "--seed", 5, "--lr-init", LEARNING_RATE, "--ema-decay", EMA_DECAY, cwd=work,
     )  # fmt: skip
     assert result.returncode == 0, (work / "ranks" / "worker_0.log").read_text()[-3000:]
     return run_dir
@@ -55,18 +63,22 @@ def test_two_ranks_are_one_rank_in_two_parts(two_ranks, planes_data, tmp_path):
         "epoch_size": 2,
         "lr_init": LEARNING_RATE,
         "warmup_epochs": 0,
+        "ema_decay": EMA_DECAY,
     }
     assert train(tiny_config(planes_data, one, lr_epochs=(), **changes)) == 0
     ours, theirs = ([line["loss"] for line in events(folder, "step")] for folder in (two_ranks, one))
     assert len(ours) == 6
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    ours, theirs = (checkpoint.load(RunFolder(folder).checkpoint(6)).weights for folder in (two_ranks, one))
-    start = TinyDarkNet(3, seed=5)
-    for parameter in start.trainable_params():
-        before, name = parameter.asnumpy(), parameter.name
-        moved = theirs[name] - before
-        apart = np.linalg.norm(ours[name] - theirs[name])
-        # rounding grows to some per cent in six steps; ranks that do not share gradients are apart by the whole move
+    assert_moved_alike(two_ranks, one, step=6)
+
+
+def assert_moved_alike(ours: Path, theirs: Path, step: int) -> None:
+    """Rounding grows to some per cent in a few steps; ranks that do not share gradients are apart by the whole move."""
+    ours_then, theirs_then = (checkpoint.load(RunFolder(folder).checkpoint(step)).weights for folder in (ours, theirs))
+    for parameter in TinyDarkNet(3, seed=5).trainable_params():
+        name = parameter.name
+        moved = theirs_then[name] - parameter.asnumpy()
+        apart = np.linalg.norm(ours_then[name] - theirs_then[name])
         assert apart < 0.1 * np.linalg.norm(moved), name
 
 
@@ -74,8 +86,24 @@ def test_both_ranks_count_every_image_once(two_ranks):
     assert [line["total"] for line in events(two_ranks, "evaluation")] == [27, 27]
 
 
-def test_resume_on_one_rank_goes_on(two_ranks, planes_data, capsys):
-    """The order belongs to the run, not to its ranks: one rank with the same global batch takes over."""
+def test_what_both_ranks_scored_is_what_the_file_scores(two_ranks, planes_data, tmp_path):
+    """The average of the weights, with batch norm statistics that both ranks have agreed on."""
+    best = max(events(two_ranks, "evaluation"), key=lambda line: line["top1"])
+    counts = tmp_path / "counts.json"
+    evaluate_checkpoint(
+        EvaluateOptions(
+            val_data_path=planes_data, checkpoint_path=RunFolder(two_ranks).best, device_target="CPU", json=counts
+        )
+    )
+    scored = json.loads(counts.read_text())
+    assert (scored["top1"], scored["top5"]) == (best["top1"], best["top5"])
+
+
+def test_resume_on_one_rank_goes_on(two_ranks, finished_run, planes_data, capsys):
+    """The order belongs to the run, not to its ranks: one rank with the same global batch takes over.
+
+    The images of the steps that it does are those of a run that always had one rank.
+    """
     config = tiny_config(
         planes_data,
         two_ranks,
@@ -84,8 +112,33 @@ def test_resume_on_one_rank_goes_on(two_ranks, planes_data, capsys):
         lr_init=LEARNING_RATE,
         lr_epochs=(),
         warmup_epochs=0,
+        ema_decay=EMA_DECAY,
         resume=True,
     )
     assert train(config) == 0
     assert "after step 6" in capsys.readouterr().out
     assert [line["step"] for line in events(two_ranks, "step")] == list(range(1, 10))
+    ours, theirs = ([line["ids_crc32"] for line in events(folder, "step")[6:]] for folder in (two_ranks, finished_run))
+    assert ours == theirs
+
+
+@pytest.mark.slow
+def test_eight_ranks_follow_the_curve_of_one(planes_dataset, tmp_path):
+    """20 steps of 64 images: 8 ranks of 8, and one rank in 8 parts."""
+    recipe = {"image_height": SIZE, "image_width": SIZE, "epoch_size": 20, "seed": 5, "lr_init": LEARNING_RATE}
+    words = [word for name, value in recipe.items() for word in (f"--{name.replace('_', '-')}", value)]
+    result = msrun(
+        REPOSITORY / "tinydarknet" / "train.py", "--data-path", planes_dataset, "--run-dir", tmp_path / "eight",
+        "--device-target", "CPU", "--batch-size", 8, *words, cwd=tmp_path, ranks=8,
+    )  # fmt: skip
+    assert result.returncode == 0, (tmp_path / "ranks" / "worker_0.log").read_text()[-3000:]
+    one = TrainConfig(
+        data_path=planes_dataset, run_dir=tmp_path / "one", device_target="CPU", batch_size=8, gradient_accumulation=8,
+        **recipe,
+    )  # fmt: skip
+    assert train(one) == 0
+    ours, theirs = ([line["loss"] for line in events(tmp_path / name, "step")] for name in ("eight", "one"))
+    print("losses apart by at most", np.abs(np.subtract(ours, theirs)).max(), "; one rank's:", theirs)
+    assert len(ours) == 20
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert_moved_alike(tmp_path / "eight", tmp_path / "one", step=20)

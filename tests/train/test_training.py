@@ -9,20 +9,29 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mindspore.common.api import _CellGraphExecutor
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from train_making import REPOSITORY, SIZE, tiny_config
 
+from convert.classes import load_imagenet1k
 from convert.errors import UserError
-from convert.manifest import load_manifest
+from convert.manifest import ClassEntry, load_manifest
 from tinydarknet.device import EXIT_TERMINATED
+from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
+from tinydarknet.feed.records import Records
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.training.report import SCALARS
 from tinydarknet.training.restore import initial_weights
 from tinydarknet.training.run import train
 from tinydarknet.training.run_folder import RunFolder
+
+EVALUATION_TAGS = [f"evaluation/{name}" for name in SCALARS["evaluation"]]
 
 
 def events(run_dir: Path, kind: str) -> list[dict]:
@@ -70,8 +79,6 @@ def test_a_run_leaves_what_it_promises(finished_run, planes_data):
     assert described.run.best_top1 == pytest.approx(best["top1"] / 27)
     rows = list(csv.DictReader((finished_run / "log.csv").open()))
     assert [float(row["loss"]) for row in rows] == [line["loss"] for line in events(finished_run, "step")]
-    (board,) = finished_run.glob("events.out.tfevents.*")
-    assert board.read_bytes().count(b"step/loss") == 9
     rates = [line["learning_rate"] for line in events(finished_run, "step")]
     np.testing.assert_allclose(rates, 0.02 * np.array([1 / 3, 2 / 3, 1, 1, 1, 1, 0.3, 0.3, 0.3]), rtol=1e-6)
 
@@ -101,12 +108,104 @@ def test_everything_on_resumes_exactly(planes_data, tmp_path):
     assert train(tiny_config(planes_data, whole, **options)) == 0
     newest = RunFolder(whole).newest_first()
     assert [path.name for path in newest] == [f"step-00000000{step}.ckpt" for step in (9, 8, 6)]
-    assert {"average.conv1.conv.weight", "loss_scale.value", "global_step"} <= checkpoint.load(newest[0]).state.keys()
+    assert {"raw.conv1.conv.weight", "loss_scale.value", "global_step"} <= checkpoint.load(newest[0]).state.keys()
     shutil.copytree(whole, cut)
     for step in (8, 9):
         RunFolder(cut).checkpoint(step).unlink()
     assert train(tiny_config(planes_data, cut, resume=True, **options)) == 0
     assert_same_run(cut, whole)
+
+
+def test_tensorboard_shows_what_the_log_says(finished_run):
+    """Read by TensorBoard's own loader."""
+    (board,) = finished_run.glob("events.out.tfevents.*")
+    shown = EventAccumulator(str(board)).Reload()
+    assert shown.Tags()["scalars"] == [*(f"step/{name}" for name in SCALARS["step"]), *EVALUATION_TAGS]
+    for kind, names in SCALARS.items():
+        for name in names:
+            points = shown.Scalars(f"{kind}/{name}")
+            logged = events(finished_run, kind)
+            assert [point.step for point in points] == [line["step"] for line in logged]
+            np.testing.assert_allclose([point.value for point in points], [line[name] for line in logged], rtol=1e-6)
+
+
+def test_sizes_grow_by_epoch_and_resume_exactly(planes_data, tmp_path, capsys, compiled):
+    """Epochs 1 and 2 at 16 pixels, 3 and 4 at 32; cut in the middle of the first half, and just where they meet."""
+    options = {"image_sizes": (16, SIZE), "epoch_size": 4, "checkpoint_every_steps": 1, "keep_checkpoint_max": 20}
+    whole = tmp_path / "whole"
+    assert train(tiny_config(planes_data, whole, val_data_path=planes_data, **options)) == 0
+    out = capsys.readouterr().out
+    assert "epochs 1 to 2 of 4: images of 16 pixels" in out
+    assert "epochs 3 to 4 of 4: images of 32 pixels" in out
+    assert [line["image_size"] for line in events(whole, "step")] == [16] * 6 + [32] * 6
+    assert checkpoint.load(RunFolder(whole).best).description.model.image_size == SIZE
+    assert compiled == {"TrainStep": 2, "Classifier": 1}, "once for each size, once for all four evaluations"
+    for last in (4, 6):
+        cut = shutil.copytree(whole, tmp_path / f"cut{last}")
+        for step in range(last + 1, 13):
+            RunFolder(cut).checkpoint(step).unlink()
+        (cut / "log.jsonl").write_text("")
+        assert train(tiny_config(planes_data, cut, resume=True, **options)) == 0
+        assert steps(cut) == {step: values for step, values in steps(whole).items() if step > last}
+
+
+@pytest.fixture
+def compiled(monkeypatch) -> Counter:
+    """Counts the graphs that MindSpore compiles, by the class of their cell."""
+    counts: Counter = Counter()
+    compile_graph = _CellGraphExecutor.compile
+
+    def count(self, cell, *args, **kwargs):
+        phase, anew = compile_graph(self, cell, *args, **kwargs)
+        counts[type(cell).__name__] += anew
+        return phase, anew
+
+    monkeypatch.setattr(_CellGraphExecutor, "compile", count)
+    return counts
+
+
+def test_the_moving_average_is_what_is_scored_and_what_is_kept(planes_data, tmp_path):
+    """best.ckpt scores what the log says; its raw weights stand beside; a run without the average goes on with them."""
+    run_dir = tmp_path / "run"
+    options = {"ema_decay": 0.7, "lr_init": 0.05}
+    assert train(tiny_config(planes_data, run_dir, val_data_path=planes_data, **options)) == 0
+    best = max(events(run_dir, "evaluation"), key=lambda line: line["top1"])
+    counts = tmp_path / "counts.json"
+    evaluate_checkpoint(
+        EvaluateOptions(
+            val_data_path=planes_data, checkpoint_path=RunFolder(run_dir).best, device_target="CPU", json=counts
+        )
+    )
+    scored = json.loads(counts.read_text())
+    assert (scored["top1"], scored["top5"]) == (best["top1"], best["top5"])
+    last = checkpoint.load(RunFolder(run_dir).checkpoint(9))
+    assert "moving average (decay 0.7)" in last.description.model.source
+    raw = {name.removeprefix("raw."): array for name, array in last.state.items() if name.startswith("raw.")}
+    assert raw.keys() == last.weights.keys()
+    assert np.abs(raw["conv16.conv.weight"] - last.weights["conv16.conv.weight"]).max() > 0
+    for step in (6, 9):
+        RunFolder(run_dir).checkpoint(step).unlink()
+    assert train(tiny_config(planes_data, run_dir, lr_init=0.05, resume=True)) == 0
+    for name, array in checkpoint.load(RunFolder(run_dir).checkpoint(9)).weights.items():
+        np.testing.assert_allclose(array, raw[name], atol=1e-6, err_msg=name)
+
+
+def test_replaced_images_are_told_and_counted(planes_data, tmp_path, capsys):
+    records = Records(planes_data)
+    damaged = shutil.copytree(planes_data, tmp_path / "damaged")
+    with (damaged / records.manifest.shards[0].name).open("r+b") as stream:
+        stream.seek(int(records._offsets[0]))
+        stream.write(bytes(100))
+    options = {"epoch_size": 2, "check_reads": True}
+    with pytest.raises(UserError, match=r"mindrecord\d*: row 0 \(n\d+/.*\) is damaged.*convert verify .*--tolerate N"):
+        train(tiny_config(damaged, tmp_path / "strict", **options))
+    assert train(tiny_config(damaged, tmp_path / "run", tolerate=3, **options)) == 0
+    out = capsys.readouterr().out
+    assert len(re.findall(r"^warning: .*: row 0 \(.*\) is damaged, its checksum differs; another", out, re.M)) == 1
+    assert "warning: 1 damaged images were replaced by others" in out
+    (replaced,) = events(tmp_path / "run", "replaced")
+    assert "row 0" in replaced["image"]
+    assert events(tmp_path / "run", "end")[0]["replaced"] == 1
 
 
 def test_sigterm_saves_and_says_so(planes_data, finished_run, tmp_path):
@@ -149,11 +248,27 @@ def test_the_references_lines(finished_run):
     assert len(re.findall(accuracy, out, re.MULTILINE)) == 3
 
 
+def test_darknets_weights_are_a_start(planes_data, tmp_path):
+    """Read as they are; for a network that divides by 255, which the sentence says."""
+    path = tmp_path / "tiny.weights"
+    values = np.random.default_rng(0).uniform(0.5, 1, 1_046_488).astype("<f4")
+    path.write_bytes(np.array([0, 1, 0, 77], "<i4").tobytes() + values.tobytes())
+    classes = tuple(ClassEntry(entry.wnid, entry.name) for entry in load_imagenet1k())
+    manifest = dataclasses.replace(load_manifest(planes_data), classes=classes)
+    network = TinyDarkNet(1000)
+    notes = initial_weights(path, network, tiny_config(planes_data, tmp_path), manifest)
+    np.testing.assert_array_equal(network.conv1.bn.beta.asnumpy(), values[:16])
+    assert "--normalization.mean 0.0 0.0 0.0 --normalization.std 255.0 255.0 255.0" in notes[1]
+    with pytest.raises(UserError, match=r"tells 1000 classes apart, the dataset .* has 3"):
+        initial_weights(path, network, tiny_config(planes_data, tmp_path), load_manifest(planes_data))
+
+
 def test_pretrained_weights_are_the_start(finished_run, planes_data):
     source = RunFolder(finished_run).checkpoint(9)
     network = TinyDarkNet(3)
     config = tiny_config(planes_data, finished_run)
-    initial_weights(source, network, config, load_manifest(planes_data))
+    (note,) = initial_weights(source, network, config, load_manifest(planes_data))
+    assert "trained for 9 steps" in note
     expected = checkpoint.load(source).weights
     for parameter in network.get_parameters():
         np.testing.assert_array_equal(parameter.asnumpy(), expected[parameter.name])

@@ -14,5 +14,4 @@ dvpp.py       batches of pixels, decoded by Ascend's hardware
 reference.py  float32 RGB, as the reference did it
 health.py     damaged rows: named, or replaced and counted
 threaded.py   batches made ahead, in reused buffers
-budget.py     how many threads a rank may use
 """

@@ -11,7 +11,6 @@ from tinydarknet.feed.augment import Augmentation, Windows, centre_windows, draw
 from tinydarknet.feed.health import RowHealth
 from tinydarknet.feed.order import PADDING, PADDING_LABEL
 from tinydarknet.feed.records import Records
-from tinydarknet.feed.sizes import ImageSizes
 from tinydarknet.feed.stream import Stream
 from tinydarknet.feed.threaded import Batch
 
@@ -37,24 +36,22 @@ class Drawing:
 
     records: Records
     stream: Stream
-    sizes: ImageSizes
+    image_size: int
+    """Side of what comes out, even pixels."""
     augmentation: Augmentation | None
     """None for evaluation: the centre crop and plain colour."""
     health: RowHealth
-
-    def image_size(self, step: int) -> int:
-        """The side of batch number `step`, pixels."""
-        return self.sizes.at(self.stream.epoch(step))
 
     def draw(self, step: int) -> DrawnBatch:
         """Decide everything about batch number `step`, in [0, steps).
 
         Raises:
-            UserError: an image is damaged, and no more may be replaced.
+            UserError: a shard has been cut short meanwhile, or an image is damaged and no more may be replaced.
         """
         epoch, wanted = self.stream.batch_rows(step)
         padding = wanted == PADDING
         rows = self.health.sound(np.where(padding, 0, wanted))
+        self.records.check_present(rows)
         ids = np.where(padding, PADDING, self.records.ids[rows])
         heights, widths = self.records.heights[rows], self.records.widths[rows]
         if self.augmentation is None:

@@ -86,11 +86,9 @@ class DvppSource:
         self._make_operators = make_operators
         self._plain = matrices_for_rgb(plain_matrix(normalization)[None])[0]
 
-    def allocate(self, step: int, spare: Batch | None) -> Batch:
-        """Return uninitialised arrays for batch number `step`: `spare`, which is free, if its shapes fit."""
-        rows, size = self._drawing.stream.batch_size, self._drawing.image_size(step)
-        if spare is not None and spare["pixels"].shape[1] == size:
-            return spare
+    def allocate(self) -> Batch:
+        """Return uninitialised arrays for one batch."""
+        rows, size = self._drawing.stream.batch_size, self._drawing.image_size
         return {
             "pixels": np.empty((rows, size, size, 3), np.uint8),
             "colour": np.empty((rows, 3, 4), np.float32),

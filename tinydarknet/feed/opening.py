@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.budget import feed_threads, usable_processors
 from tinydarknet.feed.choosing import FeedName, choose_feed
 from tinydarknet.feed.drawing import Drawing
 from tinydarknet.feed.dvpp import DvppSource
 from tinydarknet.feed.health import HealthPolicy, RowHealth
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.reference import ReferenceFeed
-from tinydarknet.feed.sizes import ImageSizes
 from tinydarknet.feed.source import PlanesSource
 from tinydarknet.feed.stream import EvaluationStream, TrainingStream
 from tinydarknet.feed.threaded import Batch, ThreadedFeed
+from tinydarknet.processors import Share, allowed_processors, cgroup_processors, feed_threads
 
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset
@@ -37,6 +36,8 @@ class Feed(Protocol):
     """Batches it yields."""
     choice: str
     """One sentence: which feed this is, and why."""
+    failure: UserError | None
+    """What ended `dataset()`'s batches, if it was something to tell the user."""
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches as numpy arrays, each valid until the next is asked for."""
@@ -55,7 +56,7 @@ def open_train_feed(
     directory: Path,
     *,
     batch_size: int,
-    image_size: int | ImageSizes,
+    image_size: int,
     seed: int,
     rank: int,
     world_size: int,
@@ -72,7 +73,7 @@ def open_train_feed(
     Args:
         directory: the dataset.
         batch_size: images per rank and step.
-        image_size: S, even pixels; or one size after the other (not for the reference feed).
+        image_size: S, even pixels.
         seed: of order and augmentation.
         rank: this process, in [0, world_size).
         world_size: number of ranks.
@@ -82,7 +83,7 @@ def open_train_feed(
         normalization: of the network.
         feed: see `tinydarknet.feed.choosing`.
         health: what to do about damaged images; the reference feed leaves them to MindSpore.
-        threads: that make batches; by default this rank's share of the processors.
+        threads: that make batches; by default an equal share of the processors, as if all ranks were on this host.
 
     Raises:
         UserError: no dataset, a damaged one, one with fewer images than a step takes, or one that `feed` cannot read.
@@ -92,15 +93,15 @@ def open_train_feed(
         stream = TrainingStream(len(records), batch_size, seed, rank, world_size, first_step, last_step)
     except ValueError as error:
         raise UserError(f"{directory}: {error}") from error
-    drawing = Drawing(records, stream, _as_sizes(image_size), augmentation, RowHealth(records, health))
-    return _build(drawing, normalization, feed, threads or feed_threads(usable_processors(), world_size))
+    drawing = Drawing(records, stream, image_size, augmentation, RowHealth(records, health))
+    return feed_for(drawing, normalization, feed, threads or _equal_share(world_size))
 
 
 def open_eval_feed(
     directory: Path,
     *,
     batch_size: int,
-    image_size: int | ImageSizes,
+    image_size: int,
     rank: int,
     world_size: int,
     normalization: Normalization,
@@ -113,20 +114,23 @@ def open_eval_feed(
     """
     records = Records(directory)
     stream = EvaluationStream(len(records), batch_size, rank, world_size)
-    drawing = Drawing(records, stream, _as_sizes(image_size), None, RowHealth(records, STRICT))
-    return _build(drawing, normalization, feed, threads or feed_threads(usable_processors(), world_size))
+    drawing = Drawing(records, stream, image_size, None, RowHealth(records, STRICT))
+    return feed_for(drawing, normalization, feed, threads or _equal_share(world_size))
 
 
-def _build(drawing: Drawing, normalization: Normalization, feed: FeedName, threads: int) -> Feed:
+def feed_for(drawing: Drawing, normalization: Normalization, feed: FeedName, threads: int) -> Feed:
+    """Pick and build the feed that makes the batches of `drawing`.
+
+    Raises:
+        UserError: `feed` cannot read the dataset.
+    """
     records = drawing.records
     choice = choose_feed(feed, records.manifest.encoding.name, records.directory)
     if choice.feed == "reference":
-        if len(drawing.sizes.sides) > 1:
-            raise UserError("the reference feed trains at one image size: leave the others out, or take another --feed")
-        return ReferenceFeed(records, drawing.stream, drawing.sizes.at(0), normalization, drawing.augmentation, threads)
+        return ReferenceFeed(records, drawing.stream, drawing.image_size, normalization, drawing.augmentation, threads)
     source = (DvppSource if choice.feed == "dvpp" else PlanesSource)(drawing, normalization)
     return ThreadedFeed(source, threads, choice.sentence)
 
 
-def _as_sizes(image_size: int | ImageSizes) -> ImageSizes:
-    return image_size if isinstance(image_size, ImageSizes) else ImageSizes((image_size,))
+def _equal_share(world_size: int) -> int:
+    return feed_threads(Share(allowed_processors(), world_size), cgroup_processors(), world_size)

@@ -58,6 +58,22 @@ class Records:
         for shard, start, length in zip(self._shards[rows].tolist(), starts.tolist(), lengths.tolist(), strict=True):
             self._maps[shard].madvise(mmap.MADV_WILLNEED, start, length)
 
+    def check_present(self, rows: np.ndarray) -> None:
+        """Make sure that no shard of these rows has been cut short since it was mapped: reading it would end the process.
+
+        Raises:
+            UserError: names shard, row and key; a shard that was only removed stays readable and is not noticed.
+        """
+        shards, first = np.unique(self._shards[rows], return_index=True)
+        for shard, place in zip(shards.tolist(), first.tolist(), strict=True):
+            expected = self.manifest.shards[shard].data_bytes
+            if self._maps[shard].size() < expected:
+                raise UserError(
+                    f"{self.describe(int(rows[place]))} is gone, the shard had {expected} bytes and has "
+                    f"{self._maps[shard].size()} now: 'python -m convert verify {self.directory}' lists all damage; "
+                    "restore the shard, or convert again"
+                )
+
     def is_intact(self, row: int) -> bool:
         """Whether a payload still has the checksum that the converter gave it."""
         start, length = int(self._offsets[row]), int(self._lengths[row])

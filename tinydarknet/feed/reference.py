@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import CENTRE_FRACTION, Augmentation
 from tinydarknet.feed.order import PADDING, PADDING_LABEL
@@ -29,7 +30,9 @@ class ReferenceFeed:
     """Batches of image float32 [B, 3, S, S] (normalised), label int32 [B], id int64 [B]."""
 
     columns: tuple[str, ...] = IMAGE_COLUMNS
-    choice = "feed reference: the reference's own operators, the baseline"
+    choice: str = "feed reference: the reference's own operators, the baseline"
+    failure: UserError | None = None
+    """Never set: MindSpore tells its operators' errors itself."""
 
     def __init__(
         self,

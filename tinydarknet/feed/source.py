@@ -39,11 +39,9 @@ class PlanesSource:
         self._normalization = normalization
         self._plain = plain_matrix(normalization)
 
-    def allocate(self, step: int, spare: Batch | None) -> Batch:
-        """Return uninitialised arrays for batch number `step`: `spare`, which is free, if its shapes fit."""
-        rows, size = self.drawing.stream.batch_size, self.drawing.image_size(step)
-        if spare is not None and spare["y"].shape[-1] == size:
-            return spare
+    def allocate(self) -> Batch:
+        """Return uninitialised arrays for one batch."""
+        rows, size = self.drawing.stream.batch_size, self.drawing.image_size
         return {
             "y": np.empty((rows, 1, size, size), np.uint8),
             "uv": np.empty((rows, 2, size // 2, size // 2), np.uint8),

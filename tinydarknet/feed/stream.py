@@ -30,10 +30,6 @@ class Stream(Protocol):
         """Batches in this stream."""
         ...
 
-    def epoch(self, step: int) -> int:
-        """The epoch of batch `step` in [0, steps)."""
-        ...
-
     def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
         """The epoch and the rows, int64 [batch_size], of batch `step` in [0, steps)."""
         ...
@@ -71,10 +67,6 @@ class TrainingStream:
     def _steps_per_epoch(self) -> int:
         return steps_per_epoch(self.rows, self.batch_size, self.world_size)
 
-    def epoch(self, step: int) -> int:
-        """The epoch of batch `step` in [0, steps)."""
-        return (self.first_step + step) // self._steps_per_epoch
-
     def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
         """The epoch and the rows, int64 [batch_size], of batch `step` in [0, steps)."""
         epoch, step_in_epoch = divmod(self.first_step + step, self._steps_per_epoch)
@@ -100,10 +92,6 @@ class EvaluationStream:
     def steps(self) -> int:
         """Batches in this stream."""
         return evaluation_steps(self.rows, self.batch_size, self.world_size)
-
-    def epoch(self, step: int) -> int:  # noqa: ARG002
-        """0: an evaluation is one pass."""
-        return 0
 
     def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
         """Epoch 0 and the rows, int64 [batch_size], of batch `step` in [0, steps)."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from convert.errors import UserError
+
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset
 
@@ -24,8 +26,8 @@ class BatchSource(Protocol):
     steps: int
     """How many batches there are."""
 
-    def allocate(self, step: int, spare: Batch | None) -> Batch:
-        """Return uninitialised arrays for batch number `step`: `spare`, which is free, if its shapes fit."""
+    def allocate(self) -> Batch:
+        """Return uninitialised arrays for one batch."""
         ...
 
     def fill(self, step: int, batch: Batch) -> None:
@@ -47,6 +49,7 @@ class ThreadedFeed:
         self.columns = source.columns
         self.steps = source.steps
         self.choice = choice
+        self.failure: UserError | None = None
         self._source = source
         self._threads = threads
         self._read_ahead = read_ahead
@@ -70,8 +73,16 @@ class ThreadedFeed:
         """
         import mindspore.dataset as ds
 
-        rows = _Rows(self.steps, self.columns, lambda: self._batches(reuse=False))
+        rows = _Rows(self.steps, self.columns, self._noting_failure)
         return ds.GeneratorDataset(rows, list(self.columns), shuffle=False, num_parallel_workers=1)
+
+    def _noting_failure(self) -> Iterator[Batch]:
+        """Fresh batches; MindSpore turns what they raise into a RuntimeError of its own, so it is kept in `failure` too."""
+        try:
+            yield from self._batches(reuse=False)
+        except UserError as error:
+            self.failure = error
+            raise
 
     def _batches(self, *, reuse: bool) -> Generator[Batch, None, None]:
         ring: deque[Batch] = deque()
@@ -81,7 +92,7 @@ class ThreadedFeed:
         try:
             while True:
                 for step in itertools.islice(steps, self._threads + self._read_ahead - len(pending)):
-                    batch = self._source.allocate(step, ring.popleft() if ring else None)
+                    batch = ring.popleft() if ring else self._source.allocate()
                     pending.append((executor.submit(self._source.fill, step, batch), batch))
                 if not pending:
                     return

@@ -1,7 +1,7 @@
 """Checkpoints: written whole or not at all, checked when read, described from inside.
 
-A checkpoint holds the network's parameters by their names, the state of a run (optimiser, moving averages)
-under prefixes of `STATE_PREFIX`, and one JSON text (`description.Description`). It is MindSpore's own format with
+A checkpoint holds the network's parameters by their names, the state of a run (optimiser, what else resuming needs)
+under names that begin with `STATE_PREFIX`, and one JSON text (`description.Description`). It is MindSpore's own format with
 its checksum, readable by `mindspore.load_checkpoint`.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import mindspore as ms
 import numpy as np
@@ -25,6 +26,8 @@ from tinydarknet.model.network import TinyDarkNet
 DESCRIPTION_ENTRY = "description"
 STATE_PREFIX = "state."
 """Of everything that is no weight: never confused with one, whatever the loader strips from names."""
+
+NO_STATE: Mapping[str, Parameter] = MappingProxyType({})
 
 HEAD_CONV = f"{HEAD_NAME}.conv.weight"
 HEAD_BN = f"{HEAD_NAME}.bn.gamma"
@@ -42,10 +45,17 @@ class Checkpoint:
     description: Description
 
 
-def save(path: Path, network: nn.Cell, description: Description, state: Iterable[Parameter] = ()) -> None:
-    """Write the network's parameters, the description and the run's state to `path`, atomically, mode 0644."""
-    entries = [{"name": p.name, "data": Tensor(p.asnumpy())} for p in network.get_parameters()]
-    entries += [{"name": STATE_PREFIX + p.name, "data": Tensor(p.asnumpy())} for p in state]
+def save(path: Path, network: nn.Cell, description: Description) -> None:
+    """Write the network's parameters, by their own names, and the description."""
+    write(path, {parameter.name: parameter for parameter in network.get_parameters()}, description)
+
+
+def write(
+    path: Path, weights: Mapping[str, Parameter], description: Description, state: Mapping[str, Parameter] = NO_STATE
+) -> None:
+    """Write weights and a run's state under the names given, and the description, to `path`, atomically, mode 0644."""
+    entries = [{"name": name, "data": Tensor(p.asnumpy())} for name, p in weights.items()]
+    entries += [{"name": STATE_PREFIX + name, "data": Tensor(p.asnumpy())} for name, p in state.items()]
     extra = {DESCRIPTION_ENTRY: description.to_json()}
     with published(path) as temporary:
         # a leftover of a killed process with our number: MindSpore made it read-only
@@ -86,22 +96,25 @@ def _guess(path: Path, arrays: Mapping[str, np.ndarray]) -> Description:
 
 
 def fill(parameters: Iterable[Parameter], arrays: Mapping[str, np.ndarray], what: str) -> None:
-    """Set every one of `parameters` from `arrays`, by name; anything missing or misshapen is refused.
+    """Set every one of `parameters` from `arrays`, by its own name; see `fill_named`."""
+    fill_named({parameter.name: parameter for parameter in parameters}, arrays, what)
+
+
+def fill_named(parameters: Mapping[str, Parameter], arrays: Mapping[str, np.ndarray], what: str) -> None:
+    """Set every one of `parameters` from `arrays`, by the name given; anything missing or misshapen is refused.
 
     MindSpore's own `load_param_into_net` would load optimiser state as weights where a weight is missing.
 
     Raises:
         UserError: names the first parameter that is missing or of another shape; `what` names the file.
     """
-    for parameter in parameters:
-        if parameter.name not in arrays:
-            raise UserError(
-                f"{what} has no {parameter.name}: it belongs to another network or another MindSpore version"
-            )
-        array = arrays[parameter.name]
+    for name, parameter in parameters.items():
+        if name not in arrays:
+            raise UserError(f"{what} has no {name}: it belongs to another network or another MindSpore version")
+        array = arrays[name]
         if array.shape != parameter.shape:
             raise UserError(
-                f"{what} has {parameter.name} of shape {array.shape}, the network needs {parameter.shape}: "
+                f"{what} has {name} of shape {array.shape}, the network needs {parameter.shape}: "
                 f"it was made for other classes or another variant"
             )
         parameter.set_data(Tensor(array, parameter.dtype))

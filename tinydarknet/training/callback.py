@@ -6,7 +6,7 @@ import math
 import signal
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -15,9 +15,10 @@ from mindspore import Tensor
 from mindspore.train import Callback, RunContext
 
 from convert.errors import UserError
-from tinydarknet.device import Device, sum_over_ranks
+from tinydarknet.device import sum_over_ranks
 from tinydarknet.evaluation.scoring import Score
-from tinydarknet.training.milestones import Milestones
+from tinydarknet.training.assembly import Run
+from tinydarknet.training.image_sizes import step_costs
 from tinydarknet.training.report import Reporter, duration, epoch_time_line, loss_line
 
 
@@ -49,35 +50,35 @@ class Actions:
     """Write the checkpoint after so many updates."""
     evaluate: Callable[[int], Score] | None
     """Score the network after so many updates, keeping it if it is the best; None without evaluation set."""
+    damaged: Callable[[], Sequence[str]]
+    """A sentence for every image that this rank has replaced by another so far."""
 
 
 class RunCallback(Callback):
-    """Keeps a run's log, evaluates and saves at its milestones; steps are counted from the run's start."""
+    """Keeps a run's log, evaluates and saves at its milestones; steps are counted from the run's start.
 
-    def __init__(
-        self,
-        device: Device,
-        milestones: Milestones,
-        first_step: int,
-        rates: np.ndarray,
-        global_batch: int,
-        log_every: int,
-        reporter: Reporter,
-        actions: Actions,
-        stop: StopRequest,
-    ) -> None:
+    Serves several `Model.train` calls one after the other: each goes on with the step after the last one's.
+    """
+
+    def __init__(self, run: Run, reporter: Reporter, actions: Actions, stop: StopRequest) -> None:
         super().__init__()
-        self.step = first_step
-        self.last_loss = math.nan
-        self._device, self._milestones, self._rates, self._global_batch = device, milestones, rates, global_batch
-        self._first_step, self._log_every, self._reporter = first_step, log_every, reporter
-        self._actions, self._stop = actions, stop
-        self._step_end_s = self._epoch_start_s = time.perf_counter()
+        self.stopped = False
+        """Whether the ranks have agreed to stop."""
+        self.image_size = 0
+        """Of the batches under way, pixels; for the log."""
+        self._run, self._reporter, self._actions, self._stop = run, reporter, actions, stop
+        self._step = self._call_start = run.state.step
+        costs = step_costs(run.config.training_sizes, run.config.epoch_size, run.milestones.steps_per_epoch)
+        self._done = np.concatenate([[0.0], np.cumsum(costs)])
+        self._first_step = self._step
+        self._damaged_told = 0
+        self._step_end_s = time.perf_counter()
         self._waited_s = self._trained_s = 0.0
         self._epoch_s, self._epoch_steps = 0.0, 0
 
     def on_train_begin(self, run_context: RunContext) -> None:  # noqa: ARG002
-        """Start the clock."""
+        """Start the clock; MindSpore counts the steps of each call from 0."""
+        self._call_start = self._step
         self._step_end_s = time.perf_counter()
 
     def on_train_step_begin(self, run_context: RunContext) -> None:  # noqa: ARG002
@@ -89,40 +90,50 @@ class RunCallback(Callback):
         context = run_context.original_args()
         loss = float(_first(context.net_outputs).asnumpy())
         now = time.perf_counter()
-        step = self._first_step + context.cur_step_num
-        steps, spent_s = step - self.step, now - self._step_end_s
-        self.step, self.last_loss = step, loss
+        step = self._call_start + context.cur_step_num
+        steps, spent_s = step - self._step, now - self._step_end_s
+        self._step = step
         self._trained_s += spent_s
         self._epoch_s += spent_s
         self._epoch_steps += steps
         if not math.isfinite(loss):
             raise UserError(f"the loss is {loss} at step {step}: lower lr_init, or add warmup_epochs")
+        self._tell_damage(step)
         self._log(step, steps, loss, spent_s, context.train_dataset_element)
-        stopping = self._agreed_stop()
-        if self._milestones.evaluates_after(step) and self._actions.evaluate is not None:
+        self.stopped = self._agreed_stop()
+        if self._run.milestones.evaluates_after(step) and self._actions.evaluate is not None:
             self._report(step, self._actions.evaluate(step))
-        if self._milestones.saves_after(step) or stopping:
+        if self._run.milestones.saves_after(step) or self.stopped:
             self._actions.save(step)
             self._reporter.event("checkpoint", {"step": step})
-        if stopping:
+        if self.stopped:
             run_context.request_stop()
         self._step_end_s = time.perf_counter()
 
     def _agreed_stop(self) -> bool:
         """Whether any rank was told to stop; all ranks come to the same answer at the same step."""
-        return bool(sum_over_ranks(self._device, np.array([self._stop.number != 0]))[0])
+        return bool(sum_over_ranks(self._run.device, np.array([self._stop.number != 0]))[0])
+
+    def _tell_damage(self, step: int) -> None:
+        damaged = self._actions.damaged()
+        for sentence in damaged[self._damaged_told :]:
+            self._reporter.warn(f"warning: {sentence}; another image took its place")
+            self._reporter.event("replaced", {"step": step, "image": sentence})
+        self._damaged_told = len(damaged)
 
     def _log(self, step: int, steps: int, loss: float, spent_s: float, element: tuple[Tensor, ...] | None) -> None:
-        marks = self._milestones
+        marks = self._run.milestones
         epoch, step_in_epoch = (step - 1) // marks.steps_per_epoch + 1, (step - 1) % marks.steps_per_epoch + 1
         ends_epoch = step_in_epoch == marks.steps_per_epoch
-        images_per_s = steps * self._global_batch / spent_s
+        images_per_s = steps * self._run.state.global_batch / spent_s
         waiting = self._waited_s / self._trained_s
-        remaining = duration((marks.total_steps - step) * self._trained_s / (step - self._first_step))
-        rate = float(self._rates[step - 1])
-        if step % self._log_every == 0 or ends_epoch or step == marks.total_steps or steps > 1:
+        to_do = (self._done[-1] - self._done[step]) / (self._done[step] - self._done[self._first_step])
+        remaining = duration(to_do * self._trained_s)
+        rate = float(self._run.rates[step - 1])
+        if step % self._run.config.log_every_steps == 0 or ends_epoch or step == marks.total_steps or steps > 1:
             fields = {"step": step, "epoch": epoch, "loss": loss, "learning_rate": rate}
             fields |= {"images_per_s": round(images_per_s, 2), "waiting_share": round(waiting, 4)}
+            fields["image_size"] = self.image_size
             if element is not None and steps == 1:
                 fields["ids_crc32"] = zlib.crc32(element[-1].asnumpy().tobytes())
             self._reporter.event("step", fields)
@@ -138,6 +149,7 @@ class RunCallback(Callback):
                 "lr": f"{rate:.4g}",
                 "images/s": f"{images_per_s:.1f}",
                 "waiting": f"{waiting:.1%}",
+                "left": remaining,
             },
         )
         if ends_epoch:

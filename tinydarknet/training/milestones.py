@@ -24,13 +24,13 @@ class Milestones:
         """Whether an evaluation is due after `step` updates."""
         return self.evaluate_every > 0 and (step % self.evaluate_every == 0 or step == self.total_steps)
 
-    def stretch(self, first_step: int) -> int:
-        """The longest number of steps that the device may run by itself from `first_step` on.
+    def stretch(self, first_step: int, last_step: int) -> int:
+        """The longest number of steps that the device may run by itself from `first_step` on, towards `last_step`.
 
         It divides every milestone's distance, and epochs', so that a run of such stretches meets each one.
         """
         distances = (
-            self.total_steps - first_step,
+            last_step - first_step,
             self.checkpoint_every - first_step % self.checkpoint_every,
             self.checkpoint_every,
             self.steps_per_epoch,

@@ -11,11 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from tinydarknet.training.tensorboard import EventWriter
-
-STEP_COLUMNS: tuple[str, ...] = ("step", "epoch", "loss", "learning_rate", "images_per_s", "waiting_share")
+STEP_COLUMNS: tuple[str, ...] = (
+    "step",
+    "epoch",
+    "loss",
+    "learning_rate",
+    "images_per_s",
+    "waiting_share",
+    "image_size",
+)
 SCALARS = {
     "step": ("loss", "learning_rate", "images_per_s", "waiting_share"),
     "evaluation": ("top_1_accuracy", "top_5_accuracy"),
@@ -35,8 +42,7 @@ class Reporter:
             self._rows = csv.DictWriter(self._table, STEP_COLUMNS, extrasaction="ignore")
             if self._table.tell() == 0:
                 self._rows.writeheader()
-            now = time.time()
-            self._scalars = EventWriter(folder / f"events.out.tfevents.{now:.6f}.{os.getpid()}", now)
+            self._scalars = SummaryWriter(str(folder), write_to_disk=True, filename_suffix=f".{os.getpid()}")
         on_terminal = speaks and sys.stderr.isatty()
         self._bar = tqdm(
             total=total_steps, initial=first_step, unit="step", disable=not on_terminal, dynamic_ncols=True
@@ -55,6 +61,13 @@ class Reporter:
             else:
                 print(line, flush=True)
 
+    def warn(self, line: str) -> None:
+        """Print one line whichever rank this is: what concerns its own part of the data."""
+        if self._speaks:
+            self.say(line)
+        else:
+            print(line, flush=True)
+
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Write one event to the logs; it is on its way to the disk when this returns."""
         if not self._speaks:
@@ -66,7 +79,9 @@ class Reporter:
             self._rows.writerow(dict(fields))
             self._table.flush()
         if kind in SCALARS:
-            self._scalars.scalars(fields["step"], now, {f"{kind}/{name}": fields[name] for name in SCALARS[kind]})
+            for name in SCALARS[kind]:
+                self._scalars.add_scalar(f"{kind}/{name}", fields[name], fields["step"], walltime=now)
+            self._scalars.flush()
 
     def advance(self, steps: int, postfix: Mapping[str, str]) -> None:
         """Move the bar on."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from tinydarknet.training.loss_scale import DynamicLossScale, all_finite
+
+RAW_PREFIX = "raw."
+"""In a checkpoint whose weights are averages: of the weights that training itself goes on with."""
 
 
 class TrainStep(nn.Cell):
@@ -102,6 +108,21 @@ class WeightAverage(nn.Cell):
         self.averages = ms.ParameterTuple(averaged.get_parameters())
         self.decay = Tensor(decay, ms.float32)
         self.rest = Tensor(1 - decay, ms.float32)
+
+    @property
+    def named_averages(self) -> dict[str, Parameter]:
+        """The averages by the names of what they are averages of."""
+        return {source.name: average for source, average in zip(self.sources, self.averages, strict=True)}
+
+    @property
+    def named_sources(self) -> dict[str, Parameter]:
+        """What is averaged, by its names behind RAW_PREFIX."""
+        return {RAW_PREFIX + source.name: source for source in self.sources}
+
+    @staticmethod
+    def sources_in(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What was averaged, by its own names, out of a checkpoint's state; empty where nothing was."""
+        return {name.removeprefix(RAW_PREFIX): array for name, array in state.items() if name.startswith(RAW_PREFIX)}
 
     def construct(self, after: Tensor) -> Tensor:
         """Take the parameters in; `after` orders this behind the update."""
