@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
@@ -12,6 +12,9 @@ import tyro
 from convert.cli import Command, main_single
 from convert.errors import UserError
 from tinydarknet.model.architecture import HEAD_NAME, LayerShape, layer_shapes
+
+if TYPE_CHECKING:
+    from tinydarknet.model.checkpoint import Checkpoint
 
 HEADER_BYTES = 16
 """Four int32: major, minor, revision, images seen (Darknet before 0.2 counts in 4 bytes)."""
@@ -92,8 +95,8 @@ def import_darknet(options: ImportOptions) -> None:
     )
 
 
-def convert_darknet(weights: Path, out: Path, classes_path: Path | None = None) -> None:
-    """Write the checkpoint `out` with Darknet's `weights`; classes by the table at `classes_path`, or ImageNet's.
+def load_darknet(weights: Path, classes_path: Path | None = None) -> Checkpoint:
+    """Darknet's `weights` as a checkpoint that is on no disk; classes by the table at `classes_path`, or ImageNet's.
 
     Raises:
         UserError: the weights or the table are not what they should be.
@@ -101,9 +104,8 @@ def convert_darknet(weights: Path, out: Path, classes_path: Path | None = None) 
     from convert.classes import load_imagenet1k, read_table
     from convert.manifest import ClassEntry
     from tinydarknet.colour import DARKNET
-    from tinydarknet.model import checkpoint
+    from tinydarknet.model.checkpoint import Checkpoint
     from tinydarknet.model.description import Description, ModelDescription
-    from tinydarknet.model.network import TinyDarkNet
 
     table = load_imagenet1k() if classes_path is None else read_table(classes_path)
     if sorted(entry.devkit_id for entry in table) != list(range(1, DARKNET_CLASSES + 1)):
@@ -111,9 +113,15 @@ def convert_darknet(weights: Path, out: Path, classes_path: Path | None = None) 
     arrays = read_darknet_weights(weights, np.array([entry.devkit_id for entry in table]))
     classes = tuple(ClassEntry(entry.wnid, entry.name) for entry in table)
     model = ModelDescription("darknet", classes, DARKNET, image_size=224, source=weights.name)
-    network = TinyDarkNet(DARKNET_CLASSES)
-    checkpoint.fill(network.get_parameters(), arrays, str(weights))
-    checkpoint.save(out, network, Description(model))
+    return Checkpoint(weights, arrays, {}, Description(model))
+
+
+def convert_darknet(weights: Path, out: Path, classes_path: Path | None = None) -> None:
+    """Write the checkpoint `out` with Darknet's `weights`; arguments and errors are those of `load_darknet`."""
+    from tinydarknet.model import checkpoint
+
+    loaded = load_darknet(weights, classes_path)
+    checkpoint.save(out, checkpoint.build_network(loaded), loaded.description)
 
 
 def main() -> None:
