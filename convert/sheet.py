@@ -13,10 +13,10 @@ from convert.files import published
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _COLUMNS_MAX = 8
-_CELL, _LINE = 160, 14
-"""Side of a picture's cell and height of a caption's line, pixels."""
-_LINE_CHARACTERS = 26
-"""What fits below a cell in the built-in font."""
+_LINE = 14
+"""Height of a caption's line, pixels."""
+_MARGIN = 2
+"""Around a picture, pixels."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Tile:
     """One picture on a sheet."""
 
     pixels: np.ndarray
-    """RGB uint8 [H, W, 3]; reduced to the cell where it is larger."""
+    """RGB uint8 [H, W, 3]; reduced where it is larger."""
     caption: tuple[str, ...]
     """Lines below it, cut where they are too long."""
     colour: str = "black"
@@ -41,22 +41,26 @@ def check_sheet_path(path: Path) -> None:
         raise ValueError(f"sheet must end in .png or .jpg, got {str(path)!r}")
 
 
-def draw_sheet(tiles: Sequence[Tile], path: Path) -> None:
-    """Draw the tiles row by row, up to 8 across, into the image file `path`."""
+def draw_sheet(tiles: Sequence[Tile], path: Path, picture_side: int = 156) -> None:
+    """Draw the tiles row by row, up to 8 across, into the image file `path`; larger pictures are reduced to `picture_side` pixels."""
     from PIL import Image, ImageDraw
 
+    cell = picture_side + 2 * _MARGIN
     columns = min(_COLUMNS_MAX, len(tiles))
     rows = -(-len(tiles) // columns)
-    row_height = _CELL + _LINE * max(len(tile.caption) for tile in tiles)
-    sheet = Image.new("RGB", (columns * _CELL, rows * row_height), "white")
+    row_height = cell + _LINE * max(len(tile.caption) for tile in tiles)
+    sheet = Image.new("RGB", (columns * cell, rows * row_height), "white")
     draw = ImageDraw.Draw(sheet)
     for number, tile in enumerate(tiles):
         picture = Image.fromarray(tile.pixels)
-        picture.thumbnail((_CELL - 4, _CELL - 4))
-        left, top = number % columns * _CELL, number // columns * row_height
-        sheet.paste(picture, (left + (_CELL - picture.width) // 2, top + (_CELL - picture.height) // 2))
-        text = "\n".join(line[:_LINE_CHARACTERS] for line in tile.caption)
-        # the built-in font knows Latin-1 only
-        draw.text((left + 3, top + _CELL), text.encode("latin-1", "replace").decode("latin-1"), fill=tile.colour)
+        picture.thumbnail((picture_side, picture_side))
+        left, top = number % columns * cell, number // columns * row_height
+        sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
+        for place, line in enumerate(tile.caption):
+            # the built-in font knows Latin-1 only, and no line break may get in
+            text = " ".join(line.encode("latin-1", "replace").decode("latin-1").split())[:picture_side]
+            while draw.textlength(text) > picture_side:
+                text = text[:-1]
+            draw.text((left + _MARGIN, top + cell + _LINE * place), text, fill=tile.colour)
     with published(path) as temporary:
         sheet.save(temporary)

@@ -1,4 +1,4 @@
-"""Trains on several ranks: `python -m tinydarknet.launch --ranks 8 -- --data-path DIR ...`; a watchful msrun.
+"""Trains or evaluates on several ranks: `python -m tinydarknet.launch --ranks 8 -- --data-path DIR ...`; a watchful msrun.
 
 msrun starts the ranks. This adds what it leaves undone: it stays in the foreground and shows the first rank's output,
 passes SIGTERM on so that every rank saves, does not wait a minute for the scheduler of a run that is dead,
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Literal
 
 from convert.cli import EXIT_USER_ERROR, Command, main_single
 from convert.errors import UserError
@@ -34,6 +35,8 @@ _MINDSPORE_LOG = re.compile(r"^\[(INFO|WARNING|ERROR)\] ")
 class LaunchOptions:
     """Start training on several ranks through msrun; what follows -- are the options of tinydarknet.train."""
 
+    program: Literal["train", "evaluate"] = "train"
+    """What the ranks run: what follows -- are the options of tinydarknet.train or of tinydarknet.evaluate."""
     ranks: int = 8
     """Processes on all hosts together, one per device."""
     nodes: int = 1
@@ -45,7 +48,7 @@ class LaunchOptions:
     master_port: int = 8118
     """A free TCP port on host 0."""
     log_dir: Path | None = None
-    """Each rank's output; by default a new folder train_parallel-<time>."""
+    """Each rank's output; by default a new folder train_parallel-<time> or evaluate_parallel-<time>."""
     timeout_seconds: int = 300
     """How long the ranks wait for each other at the start."""
 
@@ -61,7 +64,7 @@ class LaunchOptions:
             raise ValueError(f"master_port must be in [1, 65535], got {self.master_port}")
 
 
-def launch(options: LaunchOptions, train_arguments: list[str]) -> int:
+def launch(options: LaunchOptions, program_arguments: list[str]) -> int:
     """Run the ranks to their end; returns 0, or the status of the rank that failed first.
 
     Raises:
@@ -71,7 +74,7 @@ def launch(options: LaunchOptions, train_arguments: list[str]) -> int:
     msrun = binaries / "msrun"
     if not msrun.is_file():
         raise UserError(f"no msrun in {binaries}: install MindSpore into this Python's environment")
-    log_dir = options.log_dir or Path(f"train_parallel-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}")
+    log_dir = options.log_dir or Path(f"{options.program}_parallel-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}")
     log_dir.mkdir(parents=True, exist_ok=True)
     command = [
         msrun,
@@ -84,8 +87,8 @@ def launch(options: LaunchOptions, train_arguments: list[str]) -> int:
         f"--log_dir={log_dir}",
         "--tail_worker_log=0",
         "--join=True",
-        Path(__file__).with_name("train.py"),
-        *train_arguments,
+        Path(__file__).with_name(f"{options.program}.py"),
+        *program_arguments,
     ]
     # msrun starts "python" from PATH; the package must be found from a script inside it
     root = Path(__file__).parent.parent
@@ -175,8 +178,8 @@ def main() -> None:
     """Run the command line."""
     words = sys.argv[1:]
     middle = words.index("--") if "--" in words else len(words)
-    train_arguments = words[middle + 1 :]
-    command = Command(LaunchOptions, lambda options: launch(options, train_arguments))
+    program_arguments = words[middle + 1 :]
+    command = Command(LaunchOptions, lambda options: launch(options, program_arguments))
     main_single("python -m tinydarknet.launch", command, words[:middle])
 
 

@@ -12,7 +12,6 @@ from tinydarknet.feed.drawing import Drawing
 from tinydarknet.feed.health import HealthPolicy, RowHealth
 from tinydarknet.feed.preview import IMAGE_SIZE, SEED, training_views
 from tinydarknet.feed.records import Records
-from tinydarknet.feed.sizes import ImageSizes
 from tinydarknet.feed.source import PlanesSource
 from tinydarknet.feed.stream import TrainingStream
 from tinydarknet.model.inputs import PlanesToRgb
@@ -22,7 +21,7 @@ from tinydarknet.model.inputs import PlanesToRgb
 def test_views_are_what_the_feed_delivers_and_the_first_cell_makes_of_it(request, name):
     records = Records(request.getfixturevalue(name))
     stream = TrainingStream(len(records), 35, SEED, 0, 1, 0, 4)
-    drawing = Drawing(records, stream, ImageSizes((IMAGE_SIZE,)), Augmentation(), RowHealth(records, HealthPolicy()))
+    drawing = Drawing(records, stream, IMAGE_SIZE, Augmentation(), RowHealth(records, HealthPolicy()))
     source = PlanesSource(drawing, DARKNET)
     for step in (0, 3):
         batch = source.allocate(step, None)

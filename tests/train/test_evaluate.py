@@ -1,19 +1,24 @@
 """Evaluation: every image once, whatever the batch; the same answer in numpy; and what does not fit is refused."""
 
+import csv
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from mindspore import Tensor
-from train_making import run_module
+from PIL import Image
+from train_making import IMAGES_PER_CLASS, SIZE, WNIDS, run_module
 
 from convert.errors import UserError
-from convert.manifest import ClassEntry, load_manifest
+from convert.manifest import ClassEntry, load_manifest, read_index_table
 from tinydarknet.device import Device
 from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
-from tinydarknet.evaluation.scoring import Score, classifier_for, evaluate
+from tinydarknet.evaluation.scoring import classifier_for, evaluate
 from tinydarknet.feed.opening import open_eval_feed
 from tinydarknet.model import checkpoint
 from tinydarknet.model.description import Description
@@ -72,7 +77,7 @@ def test_a_lost_image_is_an_error(finished_run, planes_data):
         normalization=loaded.description.model.normalization,
     )
     classifier = classifier_for(feed, checkpoint.build_network(loaded))
-    with pytest.raises(UserError, match="evaluated 27 images, the dataset has 28"):
+    with pytest.raises(UserError, match="evaluated 27 images, 27 of them different, the dataset has 28"):
         evaluate(Device("CPU", 0, 1), classifier, feed, load_manifest(planes_data).rows + 1)
 
 
@@ -100,11 +105,109 @@ def test_nan_weights_are_told(finished_run, planes_data, tmp_path):
         score(planes_data, tmp_path / "nan.ckpt", tmp_path)
 
 
-def test_wilson_interval():
-    """Values from Wilson's formula, worked out for 8 of 10 and for 10 of 10."""
-    low, high = Score(8, 10, 10, 0.0).interval(8)
-    assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)
-    assert Score(10, 10, 10, 0.0).interval(10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+@pytest.fixture(scope="module")
+def report(finished_run, planes_data, tmp_path_factory):
+    """Everything at once, by the command: its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("report")
+    result = run_module(
+        "tinydarknet.evaluate", "--val-data-path", planes_data, "--checkpoint-path", RunFolder(finished_run).best,
+        "--device-target", "CPU", "--report-dir", folder / "report", "--json", folder / "score.json",
+        "--flip", "--legacy-drop", "--sweep", "48", "16", "--worst", "5", "--batch-size", "10", cwd=folder,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return folder / "report", result.stdout
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_file_agrees_with_the_counts(report, planes_data):
+    folder, _ = report
+    summary = json.loads((folder / "evaluation.json").read_text())
+    assert {path.name for path in folder.iterdir()} == {*summary["files"], "evaluation.json"}
+    right, total = summary["top1"], summary["total"]
+    classes = table(folder / "classes.csv")
+    assert [row["wnid"] for row in classes] == list(WNIDS)
+    assert [int(row["images"]) for row in classes] == [IMAGES_PER_CLASS] * 3
+    assert sum(int(row["top1"]) for row in classes) == right
+    assert sum(int(row["guessed"]) for row in classes) == total == 27
+    assert sum(int(row["images"]) for row in table(folder / "confusion.csv")) == total - right
+    calibration = json.loads((folder / "calibration.json").read_text())
+    assert sum(part["images"] for part in calibration["bins"]) == total
+    assert calibration == summary["calibration"]
+
+    images = pq.read_table(folder / "images.parquet").to_pydict()
+    index = read_index_table(planes_data, load_manifest(planes_data), ["id", "key", "label"]).to_pydict()
+    assert {name: images[name] for name in index} == index
+    assert sum(guesses[0] == label for guesses, label in zip(images["guesses"], images["label"], strict=True)) == right
+    assert {tuple(guesses[3:]) for guesses in images["guesses"]} == {(-1, -1)}
+
+    worst = table(folder / "worst.csv")
+    losses = sorted(images["loss"], reverse=True)[:5]
+    assert [float(row["loss"]) for row in worst] == pytest.approx(losses, abs=1e-6)
+    assert all(images["key"][images["id"].index(int(row["id"]))] == row["key"] for row in worst)
+
+
+def test_figures_are_drawn(report):
+    folder, _ = report
+    for name in ("confusion.png", "calibration.png", "sweep.png", "worst.png"):
+        assert np.asarray(Image.open(folder / name).convert("L")).std() > 5
+
+
+def test_the_sweep_is_what_each_size_gives_alone(report, finished_run, planes_data, tmp_path):
+    folder, printed = report
+    sweep = table(folder / "sweep.csv")
+    assert [int(row["image_size"]) for row in sweep] == [16, SIZE, 48]
+    alone = score(planes_data, RunFolder(finished_run).best, tmp_path, image_size=48)
+    assert (int(sweep[2]["top1"]), int(sweep[2]["total"])) == (alone["top1"], 27)
+    assert f"at 48 px: top-1 {alone['top1']} of 27" in printed
+    whole = json.loads((folder / "evaluation.json").read_text())
+    assert int(sweep[1]["top1"]) == whole["top1"]
+    assert int(sweep[1]["flip_top1"]) == whole["flip"]["top1"]
+    assert whole["flip"]["total"] == 27
+
+
+def test_the_reference_s_way_stands_beside_the_exact_count(report):
+    """27 images are no full batch of 128: the reference would count none."""
+    folder, printed = report
+    assert printed.count("accuracy:") == 1
+    assert (
+        "counted as the reference does, without the last incomplete batch of 128 on each rank (1): top-1 0 of 0"
+        in printed
+    )
+    assert json.loads((folder / "evaluation.json").read_text())["legacy_drop"] == {
+        "batch_size": 128, "ranks": 1, "top1": 0, "top5": 0, "total": 0,
+    }  # fmt: skip
+
+
+def test_json_is_the_report_s_summary_without_its_tables(report):
+    folder, _ = report
+    whole = json.loads((folder / "evaluation.json").read_text())
+    assert json.loads((folder.parent / "score.json").read_text()).items() <= whole.items()
+    assert whole["confused"] == [] or whole["confused"][0]["images"] >= whole["confused"][-1]["images"]
+
+
+def test_nothing_is_left_of_a_report_that_could_not_be_made(finished_run, planes_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    best, folder = RunFolder(finished_run).best, tmp_path / "report"
+    options = {"val_data_path": planes_data, "checkpoint_path": best, "report_dir": folder, "device_target": "CPU"}
+    with pytest.raises(UserError, match="need matplotlib"):
+        evaluate_checkpoint(EvaluateOptions(**options))
+    assert not folder.exists()
+    evaluate_checkpoint(EvaluateOptions(**options, plots=False))
+    assert sorted(path.name for path in folder.glob("*.png")) == ["worst.png"]
+
+
+def test_modelzoo_s_checkpoints_are_evaluated(planes_data, tmp_path):
+    """Its files hold parameters by the reference's names, and no description."""
+    network = TinyDarkNet(3, "modelzoo", seed=4)
+    ms.save_checkpoint(network, str(tmp_path / "modelzoo.ckpt"))
+    assert score(planes_data, tmp_path / "modelzoo.ckpt", tmp_path, image_size=32)["total"] == 27
+
+
+EVALUATE = ("--val-data-path", "missing", "--checkpoint-path", "missing")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +220,12 @@ def test_wilson_interval():
         (["tinydarknet.train", "--data-path", "missing"], 1, "no dataset at missing"),
         (["tinydarknet.evaluate", "--val-data-path", "missing", "--checkpoint-path", "x"], 1, "no dataset at missing"),
         (["tinydarknet.evaluate", "--val-data-path", "x"], 2, "checkpoint-path"),
+        (
+            ["tinydarknet.evaluate", *EVALUATE, "--sweep", "160", "200"],
+            2,
+            "sweep must be a positive",
+        ),
+        (["tinydarknet.evaluate", *EVALUATE, "--worst", "0"], 2, "worst must be at least 1, got 0"),
         (["tinydarknet.export", "--checkpoint-path", "x", "--file-format", "tflite"], 2, "tflite"),
         (["tinydarknet.predict", "missing.jpg", "--checkpoint-path", "x.ckpt"], 1, "no image at missing.jpg"),
         (["tinydarknet.predict", "x.jpg", "--checkpoint-path", "x", "--top", "0"], 2, "top"),

@@ -1,9 +1,8 @@
-"""Milestones, image sizes and hit counting: tables."""
+"""Milestones and image sizes: tables."""
 
 import numpy as np
 import pytest
 
-from tinydarknet.evaluation.counting import count_hits, ranks_of_labels
 from tinydarknet.training.image_sizes import Segment, segments, size_of_epoch, step_costs
 from tinydarknet.training.milestones import Milestones
 
@@ -62,27 +61,3 @@ def test_the_last_step_saves_and_evaluates():
     assert [s for s in range(46) if s and marks.saves_after(s)] == [20, 40, 45]
     assert [s for s in range(46) if s and marks.evaluates_after(s)] == [20, 40, 45]
     assert not Milestones(10, 45, 20, 0).evaluates_after(45)
-
-
-LOGITS = np.array([[0.1, 0.9, 0.5], [2.0, 2.0, 1.0], [2.0, 2.0, 1.0], [0.0, 1.0, 2.0]], np.float32)
-
-
-def test_ranks_of_labels():
-    assert ranks_of_labels(LOGITS, np.array([1, 0, 1, -1])).tolist() == [0, 0, 1, -1]
-
-
-def test_padding_is_not_counted():
-    assert count_hits(LOGITS, np.array([1, 0, 1, -1])).tolist() == [2, 3, 3]
-    assert count_hits(LOGITS, np.full(4, -1)).tolist() == [0, 0, 0]
-
-
-def test_top_five_of_many():
-    logits = np.tile(np.arange(10, dtype=np.float32), (10, 1))
-    assert count_hits(logits, np.arange(10)).tolist() == [1, 5, 10]
-
-
-def test_nonsense_is_refused():
-    with pytest.raises(ValueError, match="finite"):
-        count_hits(np.array([[np.nan, 1.0]]), np.array([0]))
-    with pytest.raises(ValueError, match="below the 2 classes"):
-        count_hits(np.array([[0.0, 1.0]]), np.array([2]))

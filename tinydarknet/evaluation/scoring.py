@@ -1,49 +1,45 @@
-"""Evaluates a network on a dataset: integers, every image once."""
+"""A network over a feed: every image once, over all ranks, and per image what the tables need."""
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 
 import numpy as np
 from mindspore import Tensor, nn
+from tqdm import tqdm
 
 from convert.errors import UserError
-from tinydarknet.device import Device, sum_over_ranks
-from tinydarknet.evaluation.counting import count_hits
+from tinydarknet.device import Device, gather_over_ranks
+from tinydarknet.evaluation.counting import Score, count
+from tinydarknet.evaluation.scores import score_batch
+from tinydarknet.evaluation.views import BothWays, mean_prediction
+from tinydarknet.evaluation.worst import WorstInputs
 from tinydarknet.feed.opening import Feed
+from tinydarknet.feed.order import PADDING
 from tinydarknet.model.inputs import INPUT_CELLS, Classifier
 
 
 @dataclass(frozen=True)
-class Score:
-    """What an evaluation counted."""
+class Evaluation:
+    """What one pass over a dataset found; equal on every rank."""
 
-    top1: int
-    """Images whose class had the highest logit."""
-    top5: int
-    """Images whose class was among the five highest."""
-    total: int
-    """Images evaluated."""
+    scores: np.ndarray
+    """SCORE [rows], in the order of the ids."""
     seconds: float
     """Wall time."""
+    both_ways: np.ndarray | None = None
+    """The same for the mean of the predictions for each image and its mirror image."""
 
     @property
-    def accuracies(self) -> dict[str, float]:
-        """In the reference's words."""
-        return {"top_1_accuracy": self.top1 / self.total, "top_5_accuracy": self.top5 / self.total}
+    def score(self) -> Score:
+        """The counts of `scores`."""
+        return count(self.scores, self.seconds)
 
-    def line(self) -> str:
-        """The reference's line, for those who grep for "accuracy: "."""
-        return f"accuracy:  {self.accuracies}"
-
-    def interval(self, hits: int) -> tuple[float, float]:
-        """The 95 % Wilson score interval (Wilson 1927) of hits / total."""
-        z, n, p = 1.959964, self.total, hits / self.total
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return max(0.0, middle - half), min(1.0, middle + half)
+    @property
+    def flip_score(self) -> Score | None:
+        """The counts of `both_ways`."""
+        return None if self.both_ways is None else count(self.both_ways)
 
 
 def classifier_for(feed: Feed, network: nn.Cell) -> Classifier:
@@ -52,25 +48,66 @@ def classifier_for(feed: Feed, network: nn.Cell) -> Classifier:
 
 
 def evaluate(device: Device, classifier: Classifier, feed: Feed, expected_rows: int) -> Score:
-    """Count hits over a whole evaluation feed and over all ranks; leaves `classifier` in inference mode.
+    """Only the counts of `evaluate_images`."""
+    return evaluate_images(device, classifier, feed, expected_rows).score
+
+
+def evaluate_images(
+    device: Device,
+    classifier: Classifier,
+    feed: Feed,
+    expected_rows: int,
+    *,
+    flip: bool = False,
+    worst: WorstInputs | None = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Score every image of an evaluation feed, over all ranks; leaves `classifier` in inference mode.
+
+    Args:
+        device: this rank's.
+        classifier: see `classifier_for`.
+        feed: this rank's share of the dataset.
+        expected_rows: of the whole dataset.
+        flip: look at the mirror images too.
+        worst: is shown every batch, so that its inputs can be drawn.
+        progress: show a bar on a terminal.
 
     Raises:
-        UserError: the images counted are not as many as the dataset's rows, or the network gives NaN.
+        UserError: the images scored are not the dataset's rows, each once, or the network gives NaN.
     """
     start = time.perf_counter()
-    classifier.set_train(False)
-    counts = np.zeros(3, np.int64)
-    for batch in feed:
-        logits = classifier(*(Tensor(batch[name]) for name in feed.columns[:-2])).asnumpy()
+    cell = (BothWays(classifier) if flip else classifier).set_train(False)
+    image_columns = feed.columns[:-2]
+    tables: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for batch in tqdm(feed, total=feed.steps, unit="batch", disable=None if progress and device.is_first else True):
+        output = cell(*(Tensor(batch[name]) for name in image_columns))
+        predictions = [output.asnumpy()] if not flip else [view.asnumpy() for view in output]
+        if flip:
+            predictions[1] = mean_prediction(*predictions)
         try:
-            counts += count_hits(logits, batch["label"])
+            scores = [score_batch(logits, batch["label"], batch["id"]) for logits in predictions]
         except ValueError as error:
             raise UserError(
                 f"cannot evaluate: {error}; the weights have diverged or belong to other classes"
             ) from error
-    top1, top5, total = (int(count) for count in sum_over_ranks(device, counts))
-    if total != expected_rows:
+        for table, part in zip(tables, scores, strict=False):
+            table.append(part)
+        if worst is not None:
+            worst.see(scores[0], batch, image_columns)
+    plain, *both_ways = (_all_ranks(device, table, expected_rows) for table in tables if table)
+    return Evaluation(plain, time.perf_counter() - start, both_ways[0] if both_ways else None)
+
+
+def _all_ranks(device: Device, table: list[np.ndarray], expected_rows: int) -> np.ndarray:
+    """All ranks' scores in the order of their ids, without padding."""
+    scores = gather_over_ranks(device, np.concatenate(table))
+    scores = scores[scores["id"] != PADDING]
+    scores = scores[np.argsort(scores["id"], kind="stable")]
+    distinct = len(np.unique(scores["id"]))
+    if len(scores) != expected_rows or distinct != expected_rows:
         raise UserError(
-            f"evaluated {total} images, the dataset has {expected_rows}: run 'python -m convert verify' on it"
+            f"evaluated {len(scores)} images, {distinct} of them different, the dataset has {expected_rows}: "
+            "run 'python -m convert verify' on it"
         )
-    return Score(top1, top5, total, time.perf_counter() - start)
+    return scores

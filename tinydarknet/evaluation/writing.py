@@ -1,0 +1,146 @@
+"""All that an evaluation found -> a folder: tables, figures, the worst images, and one JSON file that comes last."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from convert.files import published, write_bytes
+from convert.manifest import ClassEntry
+from tinydarknet.evaluation import plots
+from tinydarknet.evaluation.calibration import Calibration
+from tinydarknet.evaluation.counting import Score
+from tinydarknet.evaluation.sheet import draw_worst
+from tinydarknet.evaluation.tables import (
+    ClassRow,
+    ConfusedPair,
+    WorstImage,
+    class_rows,
+    confused_pairs,
+    csv_text,
+    worst_images,
+)
+
+SUMMARY_NAME = "evaluation.json"
+SUMMARY_PAIRS = 100
+"""Confused pairs in the JSON file; the CSV file has all."""
+
+
+@dataclass(frozen=True)
+class SizeRow:
+    """The counts at one image size."""
+
+    image_size: int
+    top1: int
+    top5: int
+    total: int
+    flip_top1: int | None
+    """With mirror images; None without --flip."""
+    flip_top5: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is written."""
+
+    scores: np.ndarray
+    """SCORE [n]."""
+    keys: list[str]
+    """Of the n images."""
+    classes: Sequence[ClassEntry]
+    """In label order."""
+    calibration: Calibration
+    pictures: dict[int, np.ndarray]
+    """Of the worst images, worst first: by id, RGB uint8 [S, S, 3]."""
+    sizes: Sequence[SizeRow]
+    """By rising size; fewer than two are no sweep."""
+
+
+def write_findings(folder: Path, findings: Findings, summary: dict[str, Any], *, figures: bool) -> list[str]:
+    """Write every file whole, the summary last; returns their names.
+
+    Args:
+        folder: made if it is not there; files of these names in it are replaced.
+        findings: what goes into the tables and figures.
+        summary: what goes into the JSON file beside the tables' heads.
+        figures: draw the plots, which takes matplotlib.
+    """
+    classes = class_rows(findings.scores, findings.classes)
+    pairs = confused_pairs(findings.scores, findings.classes)
+    worst = worst_images(findings.scores, findings.pictures, findings.keys, findings.classes)
+    texts = {
+        "classes.csv": csv_text(ClassRow, classes),
+        "confusion.csv": csv_text(ConfusedPair, pairs),
+        "calibration.json": to_json(dataclasses.asdict(findings.calibration)),
+        "worst.csv": csv_text(WorstImage, worst),
+    }
+    if len(findings.sizes) > 1:
+        texts["sweep.csv"] = csv_text(SizeRow, findings.sizes)
+    for name, text in texts.items():
+        write_bytes(folder / name, text.encode())
+    names = [*texts, "images.parquet", "worst.png"]
+    write_images(folder / "images.parquet", findings.scores, findings.keys)
+    draw_worst(folder / "worst.png", worst, findings.pictures)
+    if figures:
+        names += _draw(folder, findings, pairs)
+    head = {"confused": [dataclasses.asdict(pair) for pair in pairs[:SUMMARY_PAIRS]]}
+    head["worst"] = [dataclasses.asdict(row) for row in worst]
+    write_bytes(folder / SUMMARY_NAME, to_json({**summary, **head, "files": sorted(names)}).encode())
+    return [*sorted(names), SUMMARY_NAME]
+
+
+def write_images(path: Path, scores: np.ndarray, keys: list[str]) -> None:
+    """Write one row per image to a Parquet file: key and the fields of SCORE."""
+    columns: dict[str, Any] = {"id": scores["id"], "key": pa.array(keys, pa.string())}
+    for name in ("label", "place", "probability", "loss"):
+        columns[name] = scores[name]
+    guesses = np.ascontiguousarray(scores["guesses"])
+    columns["guesses"] = pa.FixedSizeListArray.from_arrays(pa.array(guesses.reshape(-1)), guesses.shape[1])
+    with published(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def score_fields(score: Score) -> dict[str, Any]:
+    """Counts, fractions and their 95 % intervals, by name."""
+    fields: dict[str, Any] = {"top1": score.top1, "top5": score.top5, "total": score.total}
+    if score.total:
+        fields |= score.accuracies
+        fields |= {f"{name}_interval": list(score.interval(fields[name])) for name in ("top1", "top5")}
+    return fields
+
+
+def to_json(fields: dict[str, Any]) -> str:
+    """As indented JSON with a newline at the end."""
+    return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
+
+
+def _draw(folder: Path, findings: Findings, pairs: Sequence[ConfusedPair]) -> list[str]:
+    plots.draw_confusion(folder / "confusion.png", findings.scores, findings.classes, pairs)
+    plots.draw_calibration(folder / "calibration.png", findings.calibration)
+    names = ["confusion.png", "calibration.png"]
+    if len(findings.sizes) > 1:
+        curves = {
+            "top-1": [row.top1 / row.total for row in findings.sizes],
+            "top-5": [row.top5 / row.total for row in findings.sizes],
+        }
+        flips = {
+            "top-1 with mirror images": [
+                row.flip_top1 / row.total for row in findings.sizes if row.flip_top1 is not None
+            ],
+            "top-5 with mirror images": [
+                row.flip_top5 / row.total for row in findings.sizes if row.flip_top5 is not None
+            ],
+        }
+        curves |= {name: values for name, values in flips.items() if values}
+        plots.draw_sweep(folder / "sweep.png", [row.image_size for row in findings.sizes], curves)
+        names.append("sweep.png")
+    return names
