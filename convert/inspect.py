@@ -14,8 +14,10 @@ import tyro
 from convert.duplicates import duplicate_groups
 from convert.files import published, write_bytes
 from convert.manifest import Encoding, Manifest, load_manifest, read_index_table
-from convert.sheet import write_sheet
+from convert.sheet import Tile, check_sheet_path, draw_sheet
 from convert.stored import find_row, read_payload, to_rgb
+
+SHEET_IMAGES = 40
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,17 @@ class InspectOptions:
             raise ValueError(f"give row or key, not both, got {self.row} and {self.key!r}")
         if self.out is not None and self.row is None and self.key is None:
             raise ValueError(f"out goes with row or key, got {str(self.out)!r} alone")
-        if self.sheet is not None and self.sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise ValueError(f"sheet must end in .png or .jpg, got {str(self.sheet)!r}")
+        if self.sheet is not None:
+            check_sheet_path(self.sheet)
 
 
 def inspect(options: InspectOptions) -> int:
     """Print the description, or write what was asked for; returns the exit status."""
     manifest = load_manifest(options.dataset)
     if options.sheet is not None:
-        print(f"{options.sheet}: {write_sheet(options.dataset, manifest, options.sheet)} images")
+        tiles = _tiles(options.dataset, manifest)
+        draw_sheet(tiles, options.sheet)
+        print(f"{options.sheet}: {len(tiles)} images")
         return 0
     index = read_index_table(options.dataset, manifest)
     if options.row is not None or options.key is not None:
@@ -80,6 +84,21 @@ def _extract(options: InspectOptions, manifest: Manifest, row: dict[str, Any]) -
     print(
         f"{path}: {row['key']}, id {row['id']}, label {row['label']} ({entry.wnid} {entry.name}), {row['width']}x{row['height']}"
     )
+
+
+def _tiles(directory: Path, manifest: Manifest) -> list[Tile]:
+    """Labelled images from evenly spaced places of the dataset."""
+    count = min(SHEET_IMAGES, manifest.rows)
+    index = read_index_table(directory, manifest).take(np.linspace(0, manifest.rows - 1, count).astype(np.int64))
+    tiles = []
+    for row in index.to_pylist():
+        name = manifest.classes[row["label"]].name.split(",")[0]
+        caption = (
+            f"{row['id']}: {row['label']} {name}",
+            f"{row['width']}x{row['height']} {row['reason'] or row['action']}",
+        )
+        tiles.append(Tile(to_rgb(read_payload(directory, manifest, row), manifest.encoding, row), caption))
+    return tiles
 
 
 def _duplicate_lines(options: InspectOptions) -> list[str]:

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("convert", "tinydarknet", "benchmarks")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-SHARED_WITH_TRAINING = {"errors", "cli", "files", "manifest", "classes", "images", "jpeg"}
-"""What tinydarknet may know of convert: the contract, the errors, and how a picture is decoded."""
+SHARED_WITH_TRAINING = {"errors", "cli", "files", "manifest", "classes", "images", "jpeg", "sheet"}
+"""What tinydarknet may know of convert: the contract, the errors, how a picture is decoded, and how a sheet is drawn."""
 
 COMMANDS = {
     "-m convert sample": ["folder"],
