@@ -68,6 +68,11 @@ def feed_threads(share: Share, quota: float, local_ranks: int) -> int:
     return max(1, int(min(len(share.processors) / share.ranks, quota / local_ranks)))
 
 
+def equal_share_threads(local_ranks: int) -> int:
+    """Threads that make a rank's batches where `local_ranks` share all that this process may use."""
+    return feed_threads(Share(allowed_processors(), local_ranks), cgroup_processors(), local_ranks)
+
+
 def allowed_processors() -> frozenset[int]:
     """Numbers of the processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

@@ -15,7 +15,8 @@ from PIL import Image
 from train_making import IMAGES_PER_CLASS, SIZE, WNIDS, run_module
 
 from convert.errors import UserError
-from convert.manifest import ClassEntry, load_manifest, read_index_table
+from convert.index import read_index_table
+from convert.manifest import ClassEntry, load_manifest
 from tinydarknet.device import Device
 from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.evaluation.scoring import classifier_for, evaluate

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from convert.files import write_bytes
-from convert.manifest import Manifest, read_index_table
+from convert.index import read_index_table
+from convert.manifest import Manifest
 from tinydarknet import device as devices
 from tinydarknet.device import Device
 from tinydarknet.evaluation.calibration import Calibration, calibrate

@@ -1,35 +1,49 @@
-"""A few images to compare networks on: a dataset's, or drawn ones."""
+"""Images to compare, calibrate and score exported networks on: a dataset's, or drawn ones."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from convert.manifest import load_manifest
 from tinydarknet.colour import CHROMA_CENTRE, RGB_FROM_YCC, Normalization, plain_matrix
+from tinydarknet.exporting.design import InputKind
+from tinydarknet.exporting.running import Inputs
 from tinydarknet.feed.opening import open_eval_feed
 
-DRAWN_IMAGES = 8
-DATASET_IMAGES_MAX = 64
+COMPARED_IMAGES = 64
 
-GREY_LEVELS = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-"""No normalisation: RGB in grey levels."""
+_FEED_BATCH = 16
 
 
-def sample_inputs(
-    kind: str, image_size: int, normalization: Normalization, data_path: Path | None
-) -> tuple[tuple[np.ndarray, ...], str]:
-    """Images as inputs of the given kind ("rgb_uint8", "rgb_float" or "planes"), and a word on where they come from.
+@dataclass(frozen=True)
+class Planes:
+    """Square images as planes, before any preprocessing."""
 
-    Returns:
-        image [n, 3, S, S] uint8 or float32; or y uint8 [n, 1, S, S], uv uint8 [n, 2, S/2, S/2] and colour
-        float32 [n, 3, 4] for `normalization`. Then such as "images of DIR".
-    """
-    y, uv, origin = _planes(image_size, data_path)
-    if kind == "planes":
-        return (y, uv, np.repeat(plain_matrix(normalization)[None], len(y), axis=0)), origin
-    pixels = np.clip(np.rint(rgb_from_planes(y, uv)), 0, 255)
-    return (pixels.astype(np.uint8 if kind == "rgb_uint8" else np.float32),), origin
+    y: np.ndarray
+    """uint8 [n, 1, S, S]."""
+    uv: np.ndarray
+    """uint8 [n, 2, S/2, S/2]."""
+    labels: np.ndarray
+    """int32 [n]; -1 for drawn images."""
+    origin: str
+    """Where they come from, such as "drawn images"."""
+
+    def inputs(self, kind: InputKind, normalization: Normalization) -> Inputs:
+        """The same images as a network's inputs of a kind, see `design.input_specs`."""
+        if kind == "planes":
+            return self.y, self.uv, np.repeat(plain_matrix(normalization)[None], len(self.y), axis=0)
+        pixels = np.clip(np.rint(rgb_from_planes(self.y, self.uv)), 0, 255)
+        if kind == "rgb_uint8":
+            return (pixels.astype(np.uint8),)
+        if kind == "rgb_float":
+            return (pixels.astype(np.float32),)
+        mean, std = (np.reshape(value, (1, 3, 1, 1)) for value in (normalization.mean, normalization.std))
+        return (((pixels - mean) / std).astype(np.float32),)
 
 
 def rgb_from_planes(y: np.ndarray, uv: np.ndarray) -> np.ndarray:
@@ -38,43 +52,45 @@ def rgb_from_planes(y: np.ndarray, uv: np.ndarray) -> np.ndarray:
     return np.einsum("ij,njhw->nihw", RGB_FROM_YCC, np.concatenate([y.astype(np.float64), full], axis=1))
 
 
-def _planes(image_size: int, data_path: Path | None) -> tuple[np.ndarray, np.ndarray, str]:
+def compared_images(image_size: int, data_path: Path | None) -> Planes:
+    """COMPARED_IMAGES of them: the first of a dataset (all, if it has fewer), or drawn ones."""
     if data_path is None:
-        return *_drawn_planes(image_size), "drawn images"
-    batches = _dataset_planes(image_size, data_path)
-    return *batches, f"images of {data_path}"
+        return drawn_images(image_size, COMPARED_IMAGES)
+    parts = list(itertools.islice(dataset_images(image_size, data_path), -(-COMPARED_IMAGES // _FEED_BATCH)))
+    y, uv, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "uv", "labels"))
+    return Planes(y, uv, labels, parts[0].origin)
 
 
-def _drawn_planes(image_size: int) -> tuple[np.ndarray, np.ndarray]:
+def dataset_images(image_size: int, data_path: Path) -> Iterator[Planes]:
+    """Every image of a dataset once, cropped as evaluation does, in batches of any size up to _FEED_BATCH.
+
+    Raises:
+        UserError: no dataset, or a damaged one.
+    """
+    feed = open_eval_feed(
+        data_path,
+        batch_size=_FEED_BATCH,
+        image_size=image_size,
+        rank=0,
+        world_size=1,
+        normalization=Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+        feed="planes" if load_manifest(data_path).encoding.name == "yuv420" else "host",
+    )
+    for batch in feed:
+        real = batch["label"] >= 0
+        yield Planes(batch["y"][real], batch["uv"][real], batch["label"][real], f"images of {data_path}")
+
+
+def drawn_images(image_size: int, count: int) -> Planes:
     """Blurred noise of several coarsenesses, so that convolutions at every depth have something to answer to."""
     import cv2
 
     rng = np.random.default_rng(0)
-    y = np.empty((DRAWN_IMAGES, 1, image_size, image_size), np.uint8)
-    uv = np.empty((DRAWN_IMAGES, 2, image_size // 2, image_size // 2), np.uint8)
-    for index in range(DRAWN_IMAGES):
+    y = np.empty((count, 1, image_size, image_size), np.uint8)
+    uv = np.empty((count, 2, image_size // 2, image_size // 2), np.uint8)
+    for index in range(count):
         cells = 2 ** (1 + index % 5)
         for plane in (*y[index], *uv[index]):
             noise = rng.integers(0, 256, (cells, cells), dtype=np.uint8)
             cv2.resize(noise, plane.shape[::-1], dst=plane, interpolation=cv2.INTER_CUBIC)
-    return y, uv
-
-
-def _dataset_planes(image_size: int, data_path: Path) -> tuple[np.ndarray, np.ndarray]:
-    feed = open_eval_feed(
-        data_path,
-        batch_size=1,
-        image_size=image_size,
-        rank=0,
-        world_size=1,
-        normalization=GREY_LEVELS,
-        feed="planes",
-        threads=1,
-    )
-    y, uv = [], []
-    for batch in feed:
-        y.append(batch["y"].copy())
-        uv.append(batch["uv"].copy())
-        if len(y) == DATASET_IMAGES_MAX:
-            break
-    return np.concatenate(y), np.concatenate(uv)
+    return Planes(y, uv, np.full(count, -1, np.int32), "drawn images")

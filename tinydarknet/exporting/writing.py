@@ -1,181 +1,170 @@
-"""Writes exported networks, reloads them, compares them with the checkpoint's, and only then publishes them."""
+"""The whole export: every wanted file is staged, reloaded and compared; then all of them are published, or none."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
+import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-import mindspore as ms
-import numpy as np
-from mindspore import Tensor, nn
 
 from convert.errors import UserError
-from convert.files import publish, sha256_file, write_bytes
-from tinydarknet import device as devices
+from convert.files import publish
+from convert.manifest import load_manifest
+from tinydarknet.exporting import ascend
+from tinydarknet.exporting.card import write_card
+from tinydarknet.exporting.cells import write_with_mindspore
+from tinydarknet.exporting.design import Design
+from tinydarknet.exporting.folding import fold_batch_norms
+from tinydarknet.exporting.job import Artefact, Job
+from tinydarknet.exporting.onnx_graph import build_onnx
 from tinydarknet.exporting.options import ExportOptions, FileFormat
-from tinydarknet.exporting.samples import sample_inputs
-from tinydarknet.model.checkpoint import Checkpoint, build_network, load
-from tinydarknet.model.description import ModelDescription
-from tinydarknet.model.inputs import Classifier, PlanesToRgb, RgbPixels
+from tinydarknet.exporting.quantizing import quantize
+from tinydarknet.exporting.running import Runner, open_mindir, open_onnx
+from tinydarknet.exporting.samples import compared_images, dataset_images
+from tinydarknet.exporting.scoring import Accuracy, measure_accuracy
+from tinydarknet.exporting.verifying import require_equal
+from tinydarknet.model.checkpoint import load
+from tinydarknet.model.description import check_classes
 
-LOGITS_TOLERANCE = 1e-4
-"""Largest |difference| of a logit between the exported network and the checkpoint's, float32."""
-
-OUTPUT_NAME = "logits"
-INPUT_NAMES = {"rgb_uint8": ("image",), "rgb_float": ("image",), "planes": ("y", "uv", "colour")}
+_NEEDS = {"air": "AIR can only be written on Ascend", "om": "OM can only be written with CANN's compiler atc"}
 
 
-def export_all(options: ExportOptions) -> None:
-    """Write every wanted format, or none that failed its comparison.
+def export_all(options: ExportOptions, target: str) -> None:
+    """Write every wanted file, or none if one of them failed its comparison.
 
     Raises:
-        UserError: unreadable checkpoint, missing packages, or an export that computes something else.
+        UserError: unreadable checkpoint, missing packages, an export that computes something else, an int8 file that
+            loses too much; or, after everything else was written, a format that this machine cannot write.
     """
     checkpoint = load(options.checkpoint_path)
     model = checkpoint.description.model
-    size = options.image_size or model.image_size
-    inputs, origin = sample_inputs(options.input, size, model.normalization, options.data_path)
-    expected = _classifier(checkpoint, options)(*map(Tensor, inputs)).asnumpy()
+    if options.val_data_path is not None:
+        check_classes(
+            model.classes, load_manifest(options.val_data_path), options.checkpoint_path, options.val_data_path
+        )
+    images = compared_images(options.image_size or model.image_size, options.data_path)
     options.out_dir.mkdir(parents=True, exist_ok=True)
-    for file_format in options.file_format:
-        final = options.out_dir / getattr(options, f"{file_format}_filename")
-        # MindSpore makes the folder it exports to private to its owner: let that be a temporary one
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=options.out_dir) as folder:
-            temporary = Path(folder) / final.name
-            _write(_classifier(checkpoint, options), temporary, file_format, inputs, options)
-            worst = _compare(temporary, file_format, inputs, expected, options)
-            _publish(temporary, final)
-        card = _card(
-            final,
-            file_format,
-            model,
-            inputs,
-            options,
-            {"images": len(expected), "origin": origin, "max_abs_difference": worst},
-        )
-        write_bytes(
-            final.with_name(final.name + ".json"), (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode()
-        )
-        print(f"wrote {final}: {len(expected)} {origin}, max |difference| {worst:.2e}, top-1 all equal")
-
-
-def _classifier(checkpoint: Checkpoint, options: ExportOptions) -> Classifier:
-    """A fresh network: MindSpore exports one instance to ONNX only once."""
-    normalization = checkpoint.description.model.normalization
-    images = PlanesToRgb() if options.input == "planes" else RgbPixels(normalization)
-    classifier = Classifier(images, build_network(checkpoint))
-    return classifier.set_train(False)
-
-
-def _write(
-    network: nn.Cell, path: Path, file_format: FileFormat, inputs: tuple[np.ndarray, ...], options: ExportOptions
-) -> None:
-    batch = options.batch or 1
-    examples = [Tensor(np.resize(array, (batch, *array.shape[1:]))) for array in inputs]
-    if file_format == "onnx":
-        names = INPUT_NAMES[options.input]
-        _export_onnx(network, examples, path, names, dynamic=options.batch == 0)
-        return
-    if options.batch == 0:
-        examples = [
-            Tensor(shape=[None, *array.shape[1:]], dtype=example.dtype)
-            for array, example in zip(inputs, examples, strict=True)
-        ]
-    ms.export(network, *examples, file_name=str(path), file_format=file_format.upper())
-
-
-def _export_onnx(network: nn.Cell, examples: list[Tensor], path: Path, names: tuple[str, ...], dynamic: bool) -> None:
-    try:
-        import onnx
-    except ImportError as error:
+    # MindSpore makes the folder it exports to private to its owner: let that be a temporary one
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=options.out_dir) as folder:
+        job = Job(options, target, checkpoint, images, Path(folder))
+        writers = dict.fromkeys(_writer(file_format, target) for file_format in options.file_format)
+        artefacts = [artefact for writer in writers for artefact in writer(job)]
+        for artefact in artefacts:
+            final = options.out_dir / artefact.staged.name
+            publish(artefact.staged, final)
+            if artefact.card is not None:
+                write_card(final, artefact.card)
+            print(f"wrote {final}: {artefact.note}")
+    missing = [_NEEDS[name] for name in options.file_format if not _can_write(name, target)]
+    if missing:
+        command = shlex.join(_atc_command(job, options.out_dir))
         raise UserError(
-            "exporting ONNX needs the packages onnx and onnxruntime: pip install onnx onnxruntime"
-        ) from error
-    from mindspore import onnx as exporter
+            f"{' and '.join(missing)}, this is {target}: where CANN is installed, make an OM file by\n{command}"
+        )
 
-    axes: dict[str, Any] = {"dynamic_axes": {name: {0: "batch"} for name in names}} if dynamic else {}
-    exporter.export(
-        network, *examples, file_name=str(path), input_names=list(names), output_names=[OUTPUT_NAME], **axes
+
+def _can_write(file_format: FileFormat, target: str) -> bool:
+    return {"air": target == "Ascend", "om": ascend.has_atc()}.get(file_format, True)
+
+
+def _writer(file_format: FileFormat, target: str) -> Callable[[Job], Iterator[Artefact]]:
+    """What writes a format; for AIR elsewhere than on Ascend, what prepares atc's work."""
+    if file_format == "air" and target != "Ascend":
+        return _write_om
+    return {"onnx": _write_onnx, "mindir": _write_mindir, "air": _write_air, "om": _write_om}[file_format]
+
+
+def _write_onnx(job: Job) -> Iterator[Artefact]:
+    design = job.design(job.options.input)
+    artefact, accuracy = _stage_onnx(job, design, job.options.onnx_filename)
+    yield artefact
+    if job.options.int8_data is not None:
+        calibration, scored = job.options.int8_data
+        before = accuracy or measure_accuracy(open_onnx(artefact.staged), design, scored)
+        yield _stage_int8(job, fold_batch_norms(design), calibration, scored, before)
+
+
+def _write_mindir(job: Job) -> Iterator[Artefact]:
+    design, staged = job.design(job.options.input), job.folder / job.options.mindir_filename
+    write_with_mindspore(design, staged, "mindir")
+    yield _verify(job, design, staged, "mindir", open_mindir(staged))[0]
+
+
+def _stage_onnx(job: Job, design: Design, name: str) -> tuple[Artefact, Accuracy | None]:
+    staged = job.folder / name
+    staged.write_bytes(build_onnx(design).SerializeToString())
+    return _verify(job, design, staged, "onnx", open_onnx(staged))
+
+
+def _verify(
+    job: Job, design: Design, staged: Path, file_format: FileFormat, run: Runner
+) -> tuple[Artefact, Accuracy | None]:
+    comparison = job.compare(run, design)
+    require_equal(comparison, staged.name)
+    scored = job.options.val_data_path
+    accuracy = None if scored is None else measure_accuracy(run, design, scored)
+    note = str(comparison) if accuracy is None else f"{comparison}; {accuracy}"
+    return Artefact(staged, note, job.card(design, staged, file_format, comparison, accuracy)), accuracy
+
+
+def _stage_int8(job: Job, design: Design, calibration: Path, scored: Path, before: Accuracy) -> Artefact:
+    """Quantise a folded design whose float32 accuracy was `before`.
+
+    Raises:
+        UserError: it loses more than max_drop.
+    """
+    source, staged = job.folder / "float32.onnx", job.folder / job.options.int8_filename
+    source.write_bytes(build_onnx(design).SerializeToString())
+    quantize(source, staged, design, dataset_images(design.image_size, calibration))
+    run = open_onnx(staged)
+    comparison, after = job.compare(run, design), measure_accuracy(run, design, scored)
+    drop = before.top1_fraction - after.top1_fraction
+    change = f"float32 {before}, int8 {after}: top-1 {-100 * drop:+.2f} points"
+    if drop > job.options.max_drop:
+        raise UserError(
+            f"{staged.name} loses more than --max-drop {job.options.max_drop:g} on {scored} ({change}): "
+            "nothing was written; export without --int8, or calibrate on other images"
+        )
+    card = job.card(design, staged, "onnx", comparison, after)
+    card = dataclasses.replace(card, precision="int8", float32_accuracy=dataclasses.asdict(before))
+    return Artefact(staged, f"{comparison}; {change}", card)
+
+
+def _write_air(job: Job) -> Iterator[Artefact]:
+    """Not run on Ascend."""
+    design, staged = job.design(job.options.input), job.folder / job.options.air_filename
+    write_with_mindspore(design, staged, "air")
+    note = "not compared, MindSpore cannot reload AIR"
+    yield Artefact(staged, note, job.card(design, staged, "air"))
+
+
+def _write_om(job: Job) -> Iterator[Artefact]:
+    """The ONNX file and the AIPP configuration that atc takes, and the OM file where there is an atc."""
+    design = job.design("rgb_normalized")
+    onnx, aipp, om = _atc_files(job.options, job.folder)
+    artefact, _ = _stage_onnx(job, design, onnx.name)
+    yield artefact
+    aipp.write_text(ascend.aipp_config(design.model.normalization, design.image_size))
+    yield Artefact(aipp, f"normalises uint8 pixels on the device, for {onnx.name}", None)
+    if ascend.has_atc() and "om" in job.options.file_format:
+        ascend.run_atc(_atc_command(job, job.folder), om)
+        on_device = dataclasses.replace(design, input="rgb_uint8")
+        note = f"compiled from {onnx.name}; not compared itself, that takes an Ascend"
+        yield Artefact(om, note, job.card(on_device, om, "om"))
+
+
+def _atc_files(options: ExportOptions, folder: Path) -> tuple[Path, Path, Path]:
+    """Names of atc's network, its AIPP configuration, and what it makes."""
+    om = folder / options.om_filename
+    return om.with_suffix(".atc.onnx"), om.with_suffix(".aipp.cfg"), om
+
+
+def _atc_command(job: Job, folder: Path) -> list[str]:
+    design = job.design("rgb_normalized")
+    return ascend.atc_command(
+        *_atc_files(job.options, folder),
+        image_size=design.image_size,
+        batch=design.batch,
+        soc_version=job.options.soc_version,
     )
-    graph = onnx.load(str(path))
-    if dynamic:
-        # the exporter leaves the example's batch in the output's declared shape
-        graph.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "batch"
-    onnx.checker.check_model(graph, full_check=True)
-    path.unlink()
-    onnx.save(graph, str(path))
-
-
-def _compare(
-    path: Path, file_format: FileFormat, inputs: tuple[np.ndarray, ...], expected: np.ndarray, options: ExportOptions
-) -> float:
-    if file_format == "air":
-        raise UserError("an AIR file cannot be reloaded to compare it: export MINDIR and ONNX, and convert with atc")
-    run = _onnx_runner(path) if file_format == "onnx" else _mindir_runner(path)
-    worst = 0.0
-    for batch in {options.batch} if options.batch else {1, len(expected)}:
-        for start in range(0, len(expected) - batch + 1, batch):
-            part = run(tuple(array[start : start + batch] for array in inputs))
-            worst = max(worst, float(np.abs(part - expected[start : start + batch]).max()))
-            if worst > LOGITS_TOLERANCE or (part.argmax(1) != expected[start : start + batch].argmax(1)).any():
-                raise UserError(
-                    f"the exported {file_format} network differs from the checkpoint's by {worst:.2e} in a logit "
-                    f"(at most {LOGITS_TOLERANCE:.0e} is accepted): nothing was written"
-                )
-    return worst
-
-
-Runner = Callable[[tuple[np.ndarray, ...]], np.ndarray]
-
-
-def _onnx_runner(path: Path) -> Runner:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [entry.name for entry in session.get_inputs()]
-    return lambda inputs: np.asarray(session.run([OUTPUT_NAME], dict(zip(names, inputs, strict=True)))[0])
-
-
-def _mindir_runner(path: Path) -> Runner:
-    network = nn.GraphCell(ms.load(str(path)))
-    return lambda inputs: network(*map(Tensor, inputs)).asnumpy()
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    staged = final.with_name(f".{final.name}.tmp")
-    temporary.replace(staged)
-    publish(staged, final)
-
-
-def _card(
-    final: Path,
-    file_format: FileFormat,
-    model: ModelDescription,
-    inputs: tuple[np.ndarray, ...],
-    options: ExportOptions,
-    comparison: dict[str, Any],
-) -> dict[str, Any]:
-    batch = options.batch or "any"
-    return {
-        "file": final.name,
-        "sha256": sha256_file(final),
-        "format": file_format,
-        "network": {"variant": model.variant, "source": model.source, "image_size": int(inputs[0].shape[-1])},
-        "inputs": [
-            {"name": name, "dtype": str(array.dtype), "shape": [batch, *array.shape[1:]]}
-            for name, array in zip(INPUT_NAMES[options.input], inputs, strict=True)
-        ],
-        "outputs": [{"name": OUTPUT_NAME, "dtype": "float32", "shape": [batch, model.num_classes]}],
-        "preprocessing": {
-            "outside": "square centre crop of 224/256 of the short side, resized to image_size, RGB, 0 to 255",
-            "inside": "normalisation",
-            "mean_grey_levels": list(model.normalization.mean),
-            "std_grey_levels": list(model.normalization.std),
-        },
-        "classes": [{"wnid": entry.wnid, "name": entry.name} for entry in model.classes],
-        "comparison": comparison,
-        "versions": devices.versions(),
-    }

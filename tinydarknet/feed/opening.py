@@ -18,7 +18,7 @@ from tinydarknet.feed.reference import ReferenceFeed
 from tinydarknet.feed.source import PlanesSource
 from tinydarknet.feed.stream import EvaluationStream, TrainingStream
 from tinydarknet.feed.threaded import Batch, ThreadedFeed
-from tinydarknet.processors import Share, allowed_processors, cgroup_processors, feed_threads
+from tinydarknet.processors import equal_share_threads
 
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset
@@ -94,7 +94,7 @@ def open_train_feed(
     except ValueError as error:
         raise UserError(f"{directory}: {error}") from error
     drawing = Drawing(records, stream, image_size, augmentation, RowHealth(records, health))
-    return feed_for(drawing, normalization, feed, threads or _equal_share(world_size))
+    return feed_for(drawing, normalization, feed, threads or equal_share_threads(world_size))
 
 
 def open_eval_feed(
@@ -115,7 +115,7 @@ def open_eval_feed(
     records = Records(directory)
     stream = EvaluationStream(len(records), batch_size, rank, world_size)
     drawing = Drawing(records, stream, image_size, None, RowHealth(records, STRICT))
-    return feed_for(drawing, normalization, feed, threads or _equal_share(world_size))
+    return feed_for(drawing, normalization, feed, threads or equal_share_threads(world_size))
 
 
 def feed_for(drawing: Drawing, normalization: Normalization, feed: FeedName, threads: int) -> Feed:
@@ -130,7 +130,3 @@ def feed_for(drawing: Drawing, normalization: Normalization, feed: FeedName, thr
         return ReferenceFeed(records, drawing.stream, drawing.image_size, normalization, drawing.augmentation, threads)
     source = (DvppSource if choice.feed == "dvpp" else PlanesSource)(drawing, normalization)
     return ThreadedFeed(source, threads, choice.sentence)
-
-
-def _equal_share(world_size: int) -> int:
-    return feed_threads(Share(allowed_processors(), world_size), cgroup_processors(), world_size)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +9,10 @@ import numpy as np
 
 from convert.errors import UserError
 from convert.manifest import ClassEntry
+from tinydarknet.config import DeviceConfig
+from tinydarknet.exporting.card import ModelCard, read_card
+from tinydarknet.exporting.design import OutputKind
+from tinydarknet.exporting.running import Runner, open_mindir, open_onnx, run_in_batches
 
 
 @dataclass(frozen=True)
@@ -20,113 +22,80 @@ class Predictor:
     classes: tuple[ClassEntry, ...]
     image_size: int
     """Side of the square image it takes, pixels."""
-    batch: int
-    """Images that one call must have; 0 for any number."""
-    logits: Callable[[np.ndarray], np.ndarray]
-    """RGB pixels uint8 [B, 3, S, S] to float32 [B, classes]."""
+    batch: int | None
+    """Images that one call must have; None for any number."""
+    dtype: str
+    """Of the pixels it takes: uint8 or float32."""
+    output: OutputKind
+    run: Runner
+    """RGB pixels of `dtype` [B, 3, S, S] to float32 [B, classes]."""
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Softmax of the logits, float64 [B, classes], for uint8 [B, 3, S, S]; short batches are filled up."""
-        step = self.batch or len(pixels)
-        parts = []
-        for start in range(0, len(pixels), step):
-            part = pixels[start : start + step]
-            filled = np.concatenate([part, np.zeros((step - len(part), *part.shape[1:]), part.dtype)])
-            parts.append(self.logits(filled)[: len(part)])
-        logits = np.concatenate(parts).astype(np.float64)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        """Float64 [B, classes] for RGB pixels uint8 [B, 3, S, S]."""
+        inputs = (pixels.astype(self.dtype, copy=False),)
+        answers = run_in_batches(self.run, inputs, self.batch or len(pixels)).astype(np.float64)
+        if self.output == "probabilities":
+            return answers
+        powers = np.exp(answers - answers.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 
 
-def open_predictor(path: Path) -> Predictor:
+def open_predictor(path: Path, device: DeviceConfig | None = None, threads: int = 0) -> Predictor:
     """Open a .ckpt, .weights, .onnx or .mindir file; the last two with their JSON card beside them.
 
+    Args:
+        path: the file.
+        device: where MindSpore runs; an ONNX file needs no MindSpore and runs on the CPU.
+        threads: of onnxruntime; 0 for its own choice.
+
     Raises:
-        UserError: missing, damaged, of another kind, or without card.
+        UserError: missing, damaged, of another kind, without card, or not for this device.
     """
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}: check the path")
-    openers = {".ckpt": _open_checkpoint, ".weights": _open_darknet, ".onnx": _open_onnx, ".mindir": _open_mindir}
-    if path.suffix not in openers:
-        raise UserError(f"{path} is none of {', '.join(openers)}: give a file of one of these kinds")
-    return openers[path.suffix](path)
+    device = device or DeviceConfig()
+    if path.suffix == ".onnx":
+        if device.device_target not in ("auto", "CPU"):
+            raise UserError(f"{path} runs on the CPU, not on {device.device_target}: use the .ckpt or the .mindir file")
+        card = _card_of_pixels(path)
+        return _from_card(card, open_onnx(path, threads))
+    if path.suffix == ".mindir":
+        card = _card_of_pixels(path)
+        _set_up(device)
+        return _from_card(card, open_mindir(path))
+    if path.suffix in (".ckpt", ".weights"):
+        _set_up(device)
+        return _open_checkpoint(path)
+    raise UserError(f"{path} is none of .ckpt, .weights, .onnx, .mindir: give a file of one of these kinds")
+
+
+def _set_up(device: DeviceConfig) -> None:
+    from tinydarknet import device as devices
+
+    devices.set_up(device)
 
 
 def _open_checkpoint(path: Path) -> Predictor:
-    from tinydarknet import device as devices
-    from tinydarknet.config import DeviceConfig
-
-    devices.set_up(DeviceConfig())
     from mindspore import Tensor
 
-    from tinydarknet.model.checkpoint import build_network, load
+    from tinydarknet.model.checkpoint import build_network
     from tinydarknet.model.inputs import Classifier, RgbPixels
+    from tinydarknet.model_files import load_any
 
-    loaded = load(path)
+    loaded = load_any(path)
     model = loaded.description.model
     network = Classifier(RgbPixels(model.normalization), build_network(loaded)).set_train(False)
-    return Predictor(model.classes, model.image_size, 0, lambda pixels: network(Tensor(pixels)).asnumpy())
-
-
-def _open_darknet(path: Path) -> Predictor:
-    import tempfile
-
-    from tinydarknet.darknet_weights import convert_darknet
-
-    with tempfile.TemporaryDirectory() as folder:
-        converted = Path(folder) / "darknet.ckpt"
-        convert_darknet(path, converted)
-        return _open_checkpoint(converted)
-
-
-def _open_onnx(path: Path) -> Predictor:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            "predicting with an ONNX file needs the package onnxruntime: pip install onnxruntime"
-        ) from error
-    classes, size, batch, dtype = _read_card(path)
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exception types share no public base
-        raise UserError(f"{path} is damaged or no ONNX file: export it again") from error
-    name = session.get_inputs()[0].name
     return Predictor(
-        classes, size, batch, lambda pixels: np.asarray(session.run(None, {name: pixels.astype(dtype)})[0])
+        model.classes, model.image_size, None, "uint8", "logits", lambda inputs: network(Tensor(inputs[0])).asnumpy()
     )
 
 
-def _open_mindir(path: Path) -> Predictor:
-    classes, size, batch, dtype = _read_card(path)
-    from tinydarknet import device as devices
-    from tinydarknet.config import DeviceConfig
-
-    devices.set_up(DeviceConfig())
-    import mindspore as ms
-
-    try:
-        network = ms.nn.GraphCell(ms.load(str(path)))
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"{path} is damaged or no MINDIR file: export it again") from error
-    return Predictor(classes, size, batch, lambda pixels: network(ms.Tensor(pixels.astype(dtype))).asnumpy())
+def _from_card(card: ModelCard, run: Runner) -> Predictor:
+    return Predictor(card.classes, card.image_size, card.batch, card.inputs[0].dtype, card.output, run)
 
 
-def _read_card(path: Path) -> tuple[tuple[ClassEntry, ...], int, int, np.dtype]:
-    """Classes, image size, batch (0 for any) and input dtype from an export's card."""
-    card_path = path.with_name(path.name + ".json")
-    try:
-        card = json.loads(card_path.read_bytes())
-        classes = tuple(ClassEntry(entry["wnid"], entry["name"]) for entry in card["classes"])
-        inputs = card["inputs"]
-        batch, _, size, _ = inputs[0]["shape"]
-        dtype = np.dtype(inputs[0]["dtype"])
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path} has no card {card_path.name} beside it, which names its classes: export it again"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{card_path} is damaged ({error}): export the network again") from error
-    if len(inputs) != 1:
-        raise UserError(f"{path} takes planes, not pixels: export with --input rgb_uint8 to predict with it")
-    return classes, size, 0 if batch == "any" else batch, dtype
+def _card_of_pixels(path: Path) -> ModelCard:
+    card = read_card(path)
+    if len(card.inputs) != 1 or "normalisation" not in card.preprocessing.get("inside", ""):
+        raise UserError(f"{path} takes no plain pixels: export with --input rgb_uint8 to predict with it")
+    return card

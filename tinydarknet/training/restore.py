@@ -11,10 +11,10 @@ from mindspore import Parameter
 from convert.errors import UserError
 from convert.manifest import Manifest
 from tinydarknet.config import TrainConfig
-from tinydarknet.darknet_weights import DARKNET_SUFFIX, load_darknet
 from tinydarknet.model import checkpoint as checkpoints
 from tinydarknet.model.description import RunState, check_classes
 from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.model_files import load_any
 from tinydarknet.training.run_folder import RunFolder
 from tinydarknet.training.step import WeightAverage
 
@@ -28,7 +28,7 @@ def initial_weights(path: Path, network: TinyDarkNet, config: TrainConfig, manif
     Raises:
         UserError: unreadable, of another variant or for other classes.
     """
-    loaded = load_darknet(path) if path.suffix == DARKNET_SUFFIX else checkpoints.load(path)
+    loaded = load_any(path)
     model = loaded.description.model
     if model.variant != config.variant:
         raise UserError(

@@ -1,0 +1,49 @@
+"""Eight bits: scored before and after, refused where they lose too much."""
+
+import json
+
+import onnx
+import pytest
+from model_making import fitted_weights, save, with_an_outlier
+
+from convert.errors import UserError
+from tinydarknet.export import export_checkpoint
+from tinydarknet.exporting.options import ExportOptions
+
+
+def export_int8(checkpoint, data, out, **options):
+    export_checkpoint(
+        ExportOptions(
+            checkpoint_path=checkpoint,
+            file_format=("onnx",),
+            out_dir=out,
+            int8=True,
+            data_path=data,
+            val_data_path=data,
+            **options,
+        )
+    )
+
+
+@pytest.mark.parametrize("batch", ["dynamic", 3])
+def test_an_int8_file_is_written_beside_the_other(fitted, planes_dataset, tmp_path, capsys, batch):
+    export_int8(fitted, planes_dataset, tmp_path / "out", max_drop=0.2, batch=batch)
+    whole, small = tmp_path / "out" / "tinydarknet.onnx", tmp_path / "out" / "tinydarknet-int8.onnx"
+    onnx.checker.check_model(onnx.load(small), full_check=True)
+    assert small.stat().st_size < whole.stat().st_size / 3
+    card = json.loads(small.with_name("tinydarknet-int8.onnx.json").read_text())
+    assert card["precision"] == "int8"
+    assert card["float32_accuracy"]["total"] == card["accuracy"]["total"] == 70
+    assert card["accuracy"]["top1"] >= card["float32_accuracy"]["top1"] - 14
+    said = capsys.readouterr().out
+    assert f"float32 top-1 {card['float32_accuracy']['top1']} and top-5 70 of 70" in said
+    assert f"int8 top-1 {card['accuracy']['top1']} and top-5 70 of 70" in said
+
+
+def test_a_network_that_eight_bits_cannot_hold_is_refused(planes_dataset, tmp_path):
+    checkpoint = save(tmp_path / "outlier.ckpt", with_an_outlier(fitted_weights(planes_dataset)))
+    with pytest.raises(
+        UserError, match=r"tinydarknet-int8\.onnx loses more than --max-drop 0\.2 .*nothing was written"
+    ):
+        export_int8(checkpoint, planes_dataset, tmp_path / "out", max_drop=0.2)
+    assert list((tmp_path / "out").iterdir()) == []
