@@ -26,13 +26,14 @@ from benchmarks.peer_loaders.install import OUTCOME_NAME, last_error
 from convert.cli import Command, main_single
 from convert.errors import UserError
 
-OurFeed = Literal["planes", "host", "reference"]
+OurFeed = Literal["planes", "host_jpeg", "host", "reference"]
 OURS: dict[OurFeed, tuple[str, str]] = {
     "planes": ("yuv420 shards, short side 256", "uint8 Y and UV planes, with the colour jitter's matrices"),
+    "host_jpeg": ("JPEG shards, short side 256", "uint8 Y and UV planes, with the colour jitter's matrices"),
     "host": ("MindRecord shards of JPEG files", "uint8 Y and UV planes, with the colour jitter's matrices"),
     "reference": ("MindRecord shards of JPEG files", "float32 [B, 3, S, S], jittered and normalised"),
 }
-"""This project's feeds: what each reads and gives. All three draw the reference's colour jitter, too; the peers do not."""
+"""This project's feeds: what each reads and gives. All of them draw the reference's colour jitter, too; the peers do not."""
 
 _ROOT = Path(__file__).resolve().parents[1]
 _TURN_SECONDS_MAX = 300
@@ -48,7 +49,7 @@ class PeersOptions:
     """Where the peers are installed: python -m benchmarks.peer_loaders.install DIR makes it."""
     peers: tuple[str, ...] = tuple(PEERS)
     """Which peers."""
-    feeds: tuple[OurFeed, ...] = ("planes", "host", "reference")
+    feeds: tuple[OurFeed, ...] = ("planes", "host_jpeg", "host", "reference")
     """Which of this project's feeds."""
     batch_size: int = 128
     """Images per batch."""
