@@ -102,20 +102,21 @@ bench-peers: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure
 bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure everything (about 10 minutes) and render the documents from it
 	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/planes --classes $(CLASSES)
 	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/original --classes $(CLASSES) --encoding original
-	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(PUBLISHED)/peers.jsonl
-	$(BIN)/python benchmarks/feed_rate.py --data $(DATA)/bench/original $(DATA)/bench/planes --json $(PUBLISHED)/feed_rate.jsonl
-	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json $(PUBLISHED)/convert_rate.jsonl
-	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --json $(PUBLISHED)/step_time.jsonl
-	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --batch-size 16 --ranks 2 --json $(PUBLISHED)/step_time_ranks.jsonl
-	$(BIN)/python benchmarks/scaling.py --data $(DATA)/bench/planes --json $(PUBLISHED)/scaling.jsonl
+	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
+	$(BIN)/python benchmarks/feed_rate.py --data $(DATA)/bench/original $(DATA)/bench/planes --json $(RESULTS)/feed_rate.jsonl
+	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json $(RESULTS)/convert_rate.jsonl
+	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --json $(RESULTS)/step_time.jsonl
+	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --batch-size 16 --ranks 2 --json $(RESULTS)/step_time_ranks.jsonl
+	$(BIN)/python benchmarks/scaling.py --data $(DATA)/bench/planes --json $(RESULTS)/scaling.jsonl
+	mkdir -p $(PUBLISHED)  # only now: measured results name the revision of an unchanged tree
+	cp $(addprefix $(RESULTS)/,peers.jsonl feed_rate.jsonl convert_rate.jsonl step_time.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
 	$(BIN)/python benchmarks/report.py --results $(PUBLISHED)
 
 bench-report: $(READY)  ## render the documents again from the published results; measures nothing
 	$(BIN)/python benchmarks/report.py --results $(PUBLISHED)
 
 $(PEERS_READY): $(READY)
-	$(PYTHON) -m venv $(PEERS_VENV)
-	PYTHONPATH=. $(PEERS_VENV)/bin/python -m benchmarks.peer_loaders.install $(PEERS_VENV)
+	$(BIN)/python -m benchmarks.peer_loaders.install $(PEERS_VENV)
 
 $(DATA)/sample-images: $(READY)
 	$(BIN)/python -m convert sample $@
