@@ -34,8 +34,7 @@ class _WebDataset:
         import webdataset as wds
 
         data = (
-            wds.WebDataset(str(request.folder / _TAR_NAME), shardshuffle=False, nodesplitter=None, empty_check=False)
-            .repeat()
+            wds.WebDataset(str(request.folder / _TAR_NAME), resampled=True)  # endless: no epoch ends in a batch
             .shuffle(_SHUFFLE_IMAGES)
             .decode("pil")
             .to_tuple("jpg", "cls")

@@ -130,3 +130,4 @@ def _scaling_panel(axes: Axes, results: list[Result], metric: str) -> None:
     axes.set_ylim(bottom=0)
     if values and max(values) > 50 * min(values):
         axes.set_xscale("log")
+        axes.minorticks_off()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.clock import cpu_seconds
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -97,3 +99,33 @@ def test_a_feed_without_a_dataset_is_told(tmp_path):
     assert "nothing" in done.stderr
     assert "does not exist" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_scaling_measures_every_axis(planes_dataset, tmp_path):
+    small = ("--image-size", 64, "--batch-size", 8, "--seconds", 0.1, "--repeats", 1, "--shard-rows", 2000)
+    values = ("--threads", 1, "--ranks", 2, "--batches", 8, "--shards", 2, "--rows", 1000)
+    results = results_of("scaling", "--data", planes_dataset, *small, *values, cwd=tmp_path)
+    assert [(result["axis"], result["value"]) for result in results] == [
+        ("threads", 1), ("ranks", 2), ("batch", 8), ("shards", 2), ("rows", 1000),
+    ]  # fmt: skip
+    assert all(result["images_per_core_s"] > 0 for result in results[:3])
+    assert all(result["open_s"] > 0 for result in results[3:])
+
+
+def test_cpu_time_counts_children_at_work():
+    """A child that is still running, and one that has ended."""
+    program = "import time\nwhile time.process_time() < 0.3: pass\nprint('busy', flush=True)\ninput()"
+    before = cpu_seconds()
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "busy\n"
+    assert cpu_seconds() - before >= 0.25
+    child.communicate("\n")
+    assert cpu_seconds() - before >= 0.25
+
+
+def test_cpu_time_stands_beside_wall_time_in_every_result(planes_dataset, tmp_path):
+    (result,) = results_of("open_rate", "--rows", 100, "--shards", 1, "--ranks", 1, "--batch-size", 8, cwd=tmp_path)
+    environment = result["environment"]
+    assert environment["process_cpu_s"] > 0
+    assert environment["process_wall_s"] > 0
+    assert environment["measured_at"].endswith("Z")
