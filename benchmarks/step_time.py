@@ -203,7 +203,7 @@ def _feed_rates(options: StepTimeOptions, data: Path) -> dict[str, Any]:
             threads=options.threads,
             seconds=_RATE_SECONDS,
             repeats=1,
-            rows=max(256, 2 * options.batch_size),
+            rows=max(128, 2 * options.batch_size),
         )
     )
     return {
