@@ -15,6 +15,10 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+PEERS_VENV := .venv-peers
+PEERS_READY := $(PEERS_VENV)/peers.json
+RESULTS := benchmarks/results
+PUBLISHED := $(RESULTS)/published
 # msrun starts "python" from PATH
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -48,7 +52,7 @@ CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
 # a run folder that holds a run is gone on with
 resume = $(if $(wildcard $(1)/config.json),--resume)
 
-.PHONY: help demo test lint fmt mindrecord train train-8p eval export report bench
+.PHONY: help demo test lint fmt mindrecord train train-8p eval export report bench bench-peers bench-publish bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -88,9 +92,31 @@ report: $(READY)  ## write RUN/report.html: loss, accuracy, speed, dataset and o
 	$(BIN)/python -m tinydarknet.report --runs $(RUN) $(ARGS)
 
 bench: mindrecord  ## measure the conversion, the feeds and the training step; results in benchmarks/results
-	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json benchmarks/results/convert_rate.json
-	$(BIN)/python benchmarks/feed_rate.py --data $(DATASET)/train --json benchmarks/results/feed_rate.json
-	$(BIN)/python benchmarks/step_time.py --data $(DATASET)/train --json benchmarks/results/step_time.json
+	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json $(RESULTS)/convert_rate.jsonl
+	$(BIN)/python benchmarks/feed_rate.py --data $(DATASET)/train --json $(RESULTS)/feed_rate.jsonl
+	$(BIN)/python benchmarks/step_time.py --data $(DATASET)/train --json $(RESULTS)/step_time.jsonl
+
+bench-peers: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure other toolkits' loaders beside the feeds, in an environment of their own (some GB)
+	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
+
+bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure everything (about 10 minutes) and render the documents from it
+	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/planes --classes $(CLASSES)
+	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/original --classes $(CLASSES) --encoding original
+	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
+	$(BIN)/python benchmarks/feed_rate.py --data $(DATA)/bench/original $(DATA)/bench/planes --json $(RESULTS)/feed_rate.jsonl
+	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json $(RESULTS)/convert_rate.jsonl
+	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --json $(RESULTS)/step_time.jsonl
+	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --batch-size 16 --ranks 2 --json $(RESULTS)/step_time_ranks.jsonl
+	$(BIN)/python benchmarks/scaling.py --data $(DATA)/bench/planes --json $(RESULTS)/scaling.jsonl
+	mkdir -p $(PUBLISHED)  # only now: measured results name the revision of an unchanged tree
+	cp $(addprefix $(RESULTS)/,peers.jsonl feed_rate.jsonl convert_rate.jsonl step_time.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
+	$(BIN)/python benchmarks/report.py --results $(PUBLISHED)
+
+bench-report: $(READY)  ## render the documents again from the published results; measures nothing
+	$(BIN)/python benchmarks/report.py --results $(PUBLISHED)
+
+$(PEERS_READY): $(READY)
+	$(BIN)/python -m benchmarks.peer_loaders.install $(PEERS_VENV)
 
 $(DATA)/sample-images: $(READY)
 	$(BIN)/python -m convert sample $@

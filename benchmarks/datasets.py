@@ -45,8 +45,8 @@ class FeedData:
     """Where they come from, for the result: a fair comparison depends on it."""
 
 
-def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path) -> FeedData:
-    """Find a dataset for `feed` among `given`, or convert the first of them into `folder`.
+def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path, rows: int) -> FeedData:
+    """Find a dataset for `feed` among `given`, or convert at most `rows` images of the first of them into `folder`.
 
     Planes are made from stored JPEGs without loss of meaning. JPEGs made from planes are smaller than the
     photographs they were, which flatters the feed that reads them; the result says so.
@@ -67,7 +67,7 @@ def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path) -> Fe
     output = folder / wanted
     if not output.exists():
         files = folder / f"{wanted}-source"
-        _unpack(source, files)
+        _unpack(source, files, rows)
         with contextlib.redirect_stdout(sys.stderr):
             status = run(RunOptions(files, output, encoding=wanted))
         if status:
@@ -77,16 +77,16 @@ def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path) -> Fe
     return FeedData(output, f"made from the {stored.name} dataset")
 
 
-def _unpack(directory: Path, folder: Path) -> None:
-    """Write every image of a dataset as `folder/<wnid>/<name>`."""
+def _unpack(directory: Path, folder: Path, rows: int) -> None:
+    """Write a dataset's images, or `rows` of them spread over all, as `folder/<wnid>/<name>`."""
     from convert.index import read_index_table
     from tinydarknet.feed.records import Records
 
     records = Records(directory)
     keys = read_index_table(directory, records.manifest, ["key"]).column("key").to_pylist()
     is_planes = records.manifest.encoding.name == "yuv420"
-    for row, key in enumerate(keys):
-        wnid, name = Path(key).parts[-2:]
+    for row in range(0, len(keys), max(1, len(keys) // rows)):
+        wnid, name = Path(keys[row]).parts[-2:]
         path = folder / wnid / f"{row:07d}-{name}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_as_jpeg(records, row) if is_planes else records.payload(row).tobytes())

@@ -15,12 +15,15 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from benchmarks.clock import cpu_seconds
 from benchmarks.datasets import FEED_KINDS, MeasuredFeed, data_for_feed
-from benchmarks.harness import cpu_seconds, drop_from_page_cache, emit, process_memory_mb
+from benchmarks.harness import drop_from_page_cache, emit, process_memory_mb, spread
+from benchmarks.training_feed import TrainingFeed
 from convert.cli import Command, main_single
 from convert.errors import UserError
 
 _WARMUP_BATCHES = 2
+_ENDLESS_STEPS = 10**6
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class FeedRateOptions:
     """Least duration of one repeat of one feed."""
     repeats: int = 3
     """Turns; the medians count."""
+    rows: int = 2000
+    """Images that are converted, about, for a feed that has no dataset of its own."""
     page_cache: Literal["warm", "cold"] = "warm"
     """cold: drop the dataset's files from the page cache before each turn, which then ends with the epoch."""
     json: Path | None = None
@@ -50,7 +55,7 @@ class FeedRateOptions:
         for name in ("data", "feeds"):
             if not getattr(self, name):
                 raise ValueError(f"{name} needs at least one value")
-        for name in ("batch_size", "image_size", "threads", "repeats", "seconds"):
+        for name in ("batch_size", "image_size", "threads", "repeats", "seconds", "rows"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
@@ -71,19 +76,17 @@ class Repeat:
 def measure_feeds(options: FeedRateOptions) -> list[dict[str, Any]]:
     """Run all feeds in turns; one result per feed, with its ratio to the reference feed if that was measured too."""
     with tempfile.TemporaryDirectory() as folder:
-        data = {feed: data_for_feed(feed, options.data, Path(folder)) for feed in options.feeds}
+        data = {feed: data_for_feed(feed, options.data, Path(folder), options.rows) for feed in options.feeds}
         turns = [
-            {feed: _one_turn(options, feed, data[feed].directory) for feed in options.feeds}
+            {feed: take_turn(options, feed, data[feed].directory) for feed in options.feeds}
             for _ in range(options.repeats)
         ]
         return [
             {
                 "benchmark": "feed_rate",
                 "feed": feed,
-                "images_per_core_s": statistics.median(turn[feed].images_per_core_s for turn in turns),
-                "images_per_s": statistics.median(turn[feed].images_per_s for turn in turns),
-                "images_per_core_s_min": min(turn[feed].images_per_core_s for turn in turns),
-                "images_per_core_s_max": max(turn[feed].images_per_core_s for turn in turns),
+                **spread("images_per_core_s", [turn[feed].images_per_core_s for turn in turns]),
+                **spread("images_per_s", [turn[feed].images_per_s for turn in turns]),
                 **_against_reference(feed, turns),
                 "anonymous_mb": max(turn[feed].anonymous_mb for turn in turns),
                 "anonymous_mb_growth": max(turn[feed].anonymous_mb_growth for turn in turns),
@@ -120,29 +123,14 @@ def _describe(directory: Path) -> dict[str, Any]:
     }
 
 
-def _one_turn(options: FeedRateOptions, feed: MeasuredFeed, directory: Path) -> Repeat:
+def take_turn(options: FeedRateOptions, feed: MeasuredFeed, directory: Path) -> Repeat:
     """Take batches for `seconds`, after a warm-up, checking that they are what they should be."""
-    from tinydarknet.colour import IMAGENET
-    from tinydarknet.feed.augment import Augmentation
-    from tinydarknet.feed.opening import open_train_feed
-
     cold = options.page_cache == "cold"
     if cold:
         drop_from_page_cache(directory)
-    opened = open_train_feed(
-        directory,
-        batch_size=options.batch_size,
-        image_size=options.image_size,
-        seed=0,
-        rank=0,
-        world_size=1,
-        first_step=0,
-        last_step=_rows(directory) // options.batch_size if cold else 10**6,
-        augmentation=Augmentation(),
-        normalization=IMAGENET,
-        feed=FEED_KINDS[feed].feed,
-        threads=options.threads,
-    )
+    kind = FEED_KINDS[feed]
+    opening = TrainingFeed(directory, kind.encoding, kind.feed, options.batch_size, options.image_size, options.threads)
+    opened = opening.open(_rows(directory) // options.batch_size if cold else _ENDLESS_STEPS)
     with contextlib.closing(opened.batches()) as batches:
         for _ in range(0 if cold else _WARMUP_BATCHES):
             next(batches)

@@ -1,4 +1,7 @@
-"""How everything here is measured: warm-up, repeats, wall and CPU time side by side, the environment in every result."""
+"""How everything here is measured: warm-up, repeats, wall and CPU time side by side, the environment in every result.
+
+clock.py    the clock; harness.py: what every result carries; results.py: reading results; report.py, compare.py: telling them
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,17 @@ import importlib.metadata
 import json
 import os
 import platform
-import resource
-import time
+import statistics
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.clock import cpu_seconds, wall_seconds_since_start
 from convert.files import write_bytes
 from tinydarknet.training.run_folder import git_revision
 
-REFERENCE_STEP_MS = 104.0
-"""Published for the reference: Ascend 910, 8 cards, batch 128 each, 56 CPU cores."""
-
-REFERENCE_IMAGES_PER_S = 8 * 128 / (REFERENCE_STEP_MS / 1e3)
-"""What those 8 cards consume: 9,846 images/s."""
-
 _REPORTED_PACKAGES = ("mindspore", "numpy", "opencv-python-headless", "pyarrow")
-
-
-def cpu_seconds() -> float:
-    """CPU time so far of this process and of its children that have ended."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def process_memory_mb(field: Literal["VmRSS", "VmHWM", "RssAnon"]) -> float:
@@ -48,19 +40,29 @@ def drop_from_page_cache(directory: Path) -> None:
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """p50, p95 and p99, by the nearest rank."""
+    """p50, p95 and p99, by the nearest rank (of fewer than 100 values the p99 is the largest), and the mean."""
     ordered = sorted(values)
-    return {f"p{p}": ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95, 99)}
+    ranks = {f"p{p}": ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95, 99)}
+    return {**ranks, "mean": statistics.fmean(values)}
+
+
+def spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    """The median of repeats as `name`, with `name`_min and `name`_max beside it."""
+    return {name: statistics.median(values), f"{name}_min": min(values), f"{name}_max": max(values)}
 
 
 def environment() -> dict[str, Any]:
-    """The machine, the versions and the source revision that a result depends on."""
+    """The machine, the versions and the source revision that a result depends on, and what the process has cost so far."""
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
+        "load_1min": os.getloadavg()[0],
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _REPORTED_PACKAGES},
         "git": git_revision(),
+        "measured_at": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+        "process_wall_s": wall_seconds_since_start(),
+        "process_cpu_s": cpu_seconds(),
     }
 
 

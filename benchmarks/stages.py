@@ -1,82 +1,107 @@
-"""What one batch costs, stage by stage, on one thread: the same calls that the feeds make, timed one after the other."""
+"""What one batch costs, stage by stage, on one thread: read, crop or decode, batch; and what handing it over costs."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinydarknet.colour import IMAGENET
-from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.drawing import Drawing
-from tinydarknet.feed.health import HealthPolicy, RowHealth
-from tinydarknet.feed.records import Records
-from tinydarknet.feed.source import PlanesSource
-from tinydarknet.feed.stream import TrainingStream
+from benchmarks.hooks import PAGE_BYTES, FeedProbe, StageTimes
+from tinydarknet.feed.threaded import Batch, ThreadedFeed
 
-PAGE_BYTES = 4096
-StageTimes = dict[str, list[float]]
-"""Milliseconds of every batch, by stage, in the order in which a batch goes through them."""
+if TYPE_CHECKING:
+    from benchmarks.training_feed import TrainingFeed
+    from tinydarknet.feed.opening import Feed
 
-
-def time_stages(directory: Path, batch_size: int, image_size: int, batches: int) -> StageTimes:
-    """Time read, crop (or decode) and batch for `batches` training batches of a dataset, after one warm-up batch."""
-    records = Records(directory)
-    stream = TrainingStream(len(records), batch_size, 0, 0, 1, 0, batches + 1)
-    if records.manifest.encoding.name == "yuv420":
-        times = _planes_stages(records, stream, image_size)
-    else:
-        times = _reference_stages(records, stream, image_size)
-    return {name: values[1:] for name, values in times.items()}
+_WARMUP_BATCHES = 4
+"""More than a feed on one thread makes ahead."""
+_PIPELINE_BATCHES = 20
+"""More than MindSpore's pipeline holds ready: 16."""
 
 
-def _planes_stages(records: Records, stream: TrainingStream, image_size: int) -> StageTimes:
-    drawing = Drawing(records, stream, image_size, Augmentation(), RowHealth(records, HealthPolicy()))
-    source = PlanesSource(drawing, IMAGENET)
-    batch = source.allocate()
-    times: StageTimes = {"read": [], "crop": [], "batch": []}
-    for step in range(stream.steps):
-        drawn = drawing.draw(step)
-        with _timed(times["read"]):
-            records.will_need(drawn.rows)
-            _touch(records, drawn.rows)
-        with _timed(times["crop"]):
-            source.crop(drawn, batch)
-        with _timed(times["batch"]):
-            drawing.draw(step)  # what a batch holds is decided once per batch, too
-            source.finish(drawn, batch)
-    return times
+def time_stages(opening: TrainingFeed, batches: int) -> StageTimes:
+    """Milliseconds of read, crop (or decode) and batch, for `batches` batches of a feed on one thread."""
+    if opening.feed == "reference":
+        return _reference_stages(opening, batches)
+    probe = FeedProbe("crop" if opening.encoding == "yuv420" else "decode")
+    with probe.attached():
+        for _ in opening.open(batches + _WARMUP_BATCHES, threads=1).batches():
+            pass
+    return probe.times(skip=_WARMUP_BATCHES)
 
 
-def _reference_stages(records: Records, stream: TrainingStream, image_size: int) -> StageTimes:
+def time_feed(feed: Feed, batches: int, threads: int) -> list[float]:
+    """Milliseconds between `batches` batches of a feed when nothing else is at work; those made ahead are not counted."""
+    ahead = _WARMUP_BATCHES + threads
+    with contextlib.closing(feed.batches()) as made:
+        return _intervals(made, ahead, batches)
+
+
+def time_transfer(batch: Batch, columns: tuple[str, ...], batches: int) -> list[float]:
+    """Milliseconds between `batches` tensors of one batch that is ready at once: what MindSpore's pipeline costs by itself."""
+    feed = ThreadedFeed(ReadyBatch(batch, columns, batches + _PIPELINE_BATCHES), threads=1)
+    made = feed.dataset().create_tuple_iterator(num_epochs=1, do_copy=False)
+    return _intervals(made, _PIPELINE_BATCHES, batches)
+
+
+class ReadyBatch:
+    """The same batch again and again, made of nothing; satisfies `BatchSource`."""
+
+    def __init__(self, batch: Batch, columns: tuple[str, ...], steps: int) -> None:
+        self.columns = columns
+        self.steps = steps
+        self._batch = {name: np.array(batch[name]) for name in columns}
+
+    def allocate(self) -> Batch:
+        """The batch."""
+        return self._batch
+
+    def fill(self, step: int, batch: Batch) -> None:
+        """Leave it as it is."""
+
+
+def _intervals(made: Iterator[Any], skip: int, count: int) -> list[float]:
+    moments = []
+    for number, _ in enumerate(made, start=1):
+        if number >= skip:
+            moments.append(time.perf_counter())
+        if len(moments) > count:
+            break
+    return [1e3 * (after - before) for before, after in itertools.pairwise(moments)]
+
+
+def _reference_stages(opening: TrainingFeed, batches: int) -> StageTimes:
+    """The reference's operators one after the other, as its feed calls them."""
+    from tinydarknet.colour import IMAGENET
+    from tinydarknet.feed.augment import Augmentation
+    from tinydarknet.feed.records import Records
     from tinydarknet.feed.reference import operators
+    from tinydarknet.feed.stream import TrainingStream
 
-    decode, *rest = operators(image_size, IMAGENET, Augmentation())
+    records = Records(opening.directory)
+    stream = TrainingStream(len(records), opening.batch_size, 0, opening.rank, opening.world_size, 0, batches + 1)
+    decode, *rest = operators(opening.image_size, IMAGENET, Augmentation())
     times: StageTimes = {"read": [], "decode": [], "augment": [], "batch": []}
     for step in range(stream.steps):
-        _, ids = stream.batch_rows(step)
+        _, rows = stream.batch_rows(step)
         with _timed(times["read"]):
-            _touch(records, ids)
+            for row in rows.tolist():
+                records.payload(row)[::PAGE_BYTES].max()
         with _timed(times["decode"]):
-            images = [decode(records.payload(row)) for row in ids]
+            images = [decode(records.payload(row)) for row in rows]
         with _timed(times["augment"]):
             for operator in rest:
                 images = [operator(image) for image in images]
         with _timed(times["batch"]):
             np.stack(images)
-    return times
+    return {name: values[1:] for name, values in times.items()}
 
 
-def _touch(records: Records, rows: np.ndarray) -> None:
-    """Bring every page of the rows' payloads in, as the first use of the memory map does."""
-    for row in rows.tolist():
-        records.payload(row)[::PAGE_BYTES].max()
-
-
-@contextmanager
+@contextlib.contextmanager
 def _timed(values: list[float]) -> Iterator[None]:
     start = time.perf_counter()
     yield

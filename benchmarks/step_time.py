@@ -1,6 +1,8 @@
 """Where a training step's time goes, and which side waits: the network on a cached batch, the feed alone, both together.
 
     python benchmarks/step_time.py --data data/imagenet/train --batch-size 32
+    python benchmarks/step_time.py --ranks 2        # under msrun: every rank measures, the first reports
+    python benchmarks/step_time.py --slow crop      # 30 ms more where images are cropped: does the verdict say so?
 
 Without --data it runs on the built-in sample. The readable summary goes to stderr, the JSON line to stdout.
 """
@@ -11,22 +13,26 @@ import contextlib
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.harness import REFERENCE_IMAGES_PER_S, emit, percentiles
+from benchmarks.budget import REFERENCE_IMAGES_PER_S, cores_needed
+from benchmarks.clock import cpu_seconds
+from benchmarks.harness import emit, percentiles
+from benchmarks.hooks import Stage
 from benchmarks.verdict import name_bottleneck
 from convert.cli import Command, main_single
+from convert.errors import UserError
+from tinydarknet.feed.choosing import FeedName
 
 if TYPE_CHECKING:
-    from mindspore import Tensor
+    from benchmarks.training_feed import TrainingFeed
+    from tinydarknet.device import Device
 
-    from tinydarknet.feed.opening import Feed
-
-_RATE_SECONDS = 2.0
+_RATE_SECONDS = 1.0
+_PARTS: tuple[str, ...] = ("compute_ms", "all_reduce_ms", "feed_ms", "transfer_ms", "wait_ms", "step_ms")
 
 
 @dataclass(frozen=True)
@@ -36,47 +42,158 @@ class StepTimeOptions:
     data: Path | None = None
     """A dataset directory; the built-in sample by default."""
     batch_size: int = 32
-    """Images per step."""
+    """Images per rank and step."""
     image_size: int = 224
     """Pixels, a multiple of 16."""
-    steps: int = 5
-    """Counted steps of each kind, after one that is not counted."""
+    steps: int = 0
+    """Counted steps of each kind; 0: as many as fit into `seconds`, 5 to 200."""
+    seconds: float = 4.0
+    """For the steps on a cached batch, and as long again for those with the feed."""
+    batches: int = 100
+    """Of the feed alone, stage by stage, and of the transfer alone: enough for a p99."""
+    feed: FeedName = "auto"
+    """Which feed, as in training."""
     threads: int = 1
-    """That make batches."""
+    """That make batches, in each rank."""
+    ranks: int = 1
+    """Processes, each with a device (on the CPU: a share of it), started by msrun on this host."""
+    slow: Stage | None = None
+    """Slow this stage on purpose, to see that the verdict names it."""
+    slow_ms: float = 30.0
+    """By so much a batch."""
     device_target: Literal["auto", "Ascend", "CPU"] = "auto"
     """Where the network runs."""
     json: Path | None = None
     """Write the JSON line here too."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "steps", "threads"):
+        for name in ("batch_size", "batches", "threads", "ranks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("steps", "slow_ms"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.seconds <= 0:
+            raise ValueError(f"seconds must be positive, got {self.seconds}")
         if self.image_size < 16 or self.image_size % 16:
             raise ValueError(f"image_size must be a positive multiple of 16, got {self.image_size}")
 
 
-def time_step(options: StepTimeOptions) -> dict[str, Any]:
-    """Measure everything; one result."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-        data = options.data or _sample(Path(folder), options.batch_size)
-        return _time_on(options, data)
-
-
-def _time_on(options: StepTimeOptions, data: Path) -> dict[str, Any]:
-    from benchmarks.feed_rate import FeedRateOptions, measure_feeds
-    from benchmarks.stages import time_stages
+def time_step(options: StepTimeOptions, data: Path) -> dict[str, Any] | None:
+    """Measure everything on this rank; one result for all ranks, from the first of them."""
+    from benchmarks.hooks import slowed
     from tinydarknet.config import DeviceConfig
     from tinydarknet.device import set_up
 
     device, notes = set_up(DeviceConfig(device_target=options.device_target))
     print(*notes, sep="\n")
-    stages = time_stages(data, options.batch_size, options.image_size, options.steps)
-    feed = _open(options, data)
-    step = _training_step(feed, data, device.target == "CPU")
-    cached_ms = _step_on_cached_batch(step, feed, options.steps)
-    feed_ms = _feed_alone(feed, options.steps)
-    step_ms, wait_ms = _both_together(step, feed, options.steps)
+    with slowed(options.slow, options.slow_ms):
+        parts, stages, cpu_ms = _measure(options, data, device)
+    medians = {name: _typical(name, values) for name, values in parts.items()}
+    medians |= {f"stage {name}": statistics.median(values) for name, values in stages.items()}
+    by_rank = _gather(device, medians)
+    if not device.is_first:
+        return None
+    slowest = {name: max(rank[name] for rank in by_rank) for name in medians}
+    verdict = name_bottleneck(
+        {name: slowest[f"stage {name}"] for name in stages}, **{name: slowest[name] for name in _PARTS}
+    )
+    paces = [_pace_ms(rank) for rank in by_rank]
+    return {
+        "benchmark": "step_time",
+        "device": device.target,
+        "stage_ms": {name: percentiles(values) for name, values in stages.items()},
+        **{name: percentiles(values) if values else None for name, values in parts.items()},
+        "cpu_ms_per_step": cpu_ms,
+        "bottleneck": verdict.bottleneck,
+        "verdict": verdict.sentence,
+        "images_per_s": 1e3 * options.batch_size * device.world_size / slowest["step_ms"],
+        "ranks": device.world_size,
+        "rank_pace_ms": paces,
+        "slowest_rank": paces.index(max(paces)),
+        "feeds": _feed_rates(options, data) if device.world_size == 1 and options.slow is None else {},
+        "batch_size": options.batch_size,
+        "image_size": options.image_size,
+        "threads": options.threads,
+        "steps": len(parts["step_ms"]),
+        "batches": options.batches,
+        "slow": options.slow,
+        "page_cache": "warm",
+    }
+
+
+def _typical(part: str, values: Sequence[float]) -> float:
+    """The median; the mean where batches come in bursts and only the pace counts."""
+    if not values:
+        return 0.0
+    return statistics.fmean(values) if part in ("feed_ms", "transfer_ms") else statistics.median(values)
+
+
+def _measure(
+    options: StepTimeOptions, data: Path, device: Device
+) -> tuple[dict[str, list[float]], dict[str, list[float]], float]:
+    """Milliseconds by part of the step and by stage of the feed, and the CPU time of a step."""
+    from mindspore import Tensor
+
+    from benchmarks import step_parts
+    from benchmarks.stages import time_feed, time_stages, time_transfer
+
+    opening = _opening(options, data, device)
+    stages = time_stages(opening, options.batches)
+    feed_ms = time_feed(opening.open(options.batches + 2 * options.threads + 8), options.batches, options.threads)
+    feed = opening.open(1)
+    batch = step_parts.first_batch(opening)
+    transfer_ms = time_transfer(batch, feed.columns, options.batches)
+    columns = [Tensor(batch[name]) for name in feed.columns]
+    local = step_parts.build_step(feed, data, device, 1)
+    compute_ms = step_parts.time_cached(local, columns, device, options.seconds, options.steps)
+    step = local if device.world_size == 1 else step_parts.build_step(feed, data, device, device.world_size)
+    if step is not local:
+        step(*columns).asnumpy()  # compiles
+    all_reduce_ms = step_parts.time_all_reduce(step, device, len(compute_ms))
+    count = len(compute_ms)
+    together = step_parts.time_together(step, opening.open(count + 1), count, cpu_seconds)
+    measured = (compute_ms, all_reduce_ms, feed_ms, transfer_ms, together.wait_ms, together.step_ms)
+    parts: dict[str, list[float]] = dict(zip(_PARTS, measured, strict=True))
+    return parts, stages, together.cpu_ms
+
+
+def _opening(options: StepTimeOptions, data: Path, device: Device) -> TrainingFeed:
+    from benchmarks.training_feed import TrainingFeed
+    from convert.manifest import load_manifest
+
+    encoding = load_manifest(data).encoding.name
+    stage = "crop" if encoding == "yuv420" else "decode"
+    if options.slow in ("crop", "decode") and options.slow != stage:
+        raise UserError(f"{data} is stored as {encoding}, its feed has a stage {stage} and none called {options.slow}")
+    if options.slow == "all-reduce" and device.world_size == 1:
+        raise UserError("one rank has no all-reduce to slow: add --ranks 2")
+    return TrainingFeed(
+        data, encoding, options.feed, options.batch_size, options.image_size, options.threads,
+        device.rank, device.world_size,
+    )  # fmt: skip
+
+
+def _gather(device: Device, medians: Mapping[str, float]) -> list[dict[str, float]]:
+    """Every rank's medians, on every rank."""
+    import numpy as np
+
+    from tinydarknet.device import mean_over_ranks
+
+    table = np.zeros((device.world_size, len(medians)), np.float32)
+    table[device.rank] = list(medians.values())
+    rows = device.world_size * mean_over_ranks(device, table.reshape(-1)).reshape(table.shape)
+    return [dict(zip(medians, row.tolist(), strict=True)) for row in rows]
+
+
+def _pace_ms(medians: Mapping[str, float]) -> float:
+    """What a rank would take for a step if it had nobody to wait for."""
+    return max(medians["compute_ms"], medians["feed_ms"], medians["transfer_ms"])
+
+
+def _feed_rates(options: StepTimeOptions, data: Path) -> dict[str, Any]:
+    from benchmarks.feed_rate import FeedRateOptions, measure_feeds
+
     rates = measure_feeds(
         FeedRateOptions(
             data=(data,),
@@ -85,151 +202,109 @@ def _time_on(options: StepTimeOptions, data: Path) -> dict[str, Any]:
             batch_size=options.batch_size,
             threads=options.threads,
             seconds=_RATE_SECONDS,
+            repeats=1,
+            rows=max(128, 2 * options.batch_size),
         )
     )
-    verdict = name_bottleneck(
-        {name: statistics.median(values) for name, values in stages.items()},
-        compute_ms=statistics.median(cached_ms),
-        feed_ms=statistics.median(feed_ms),
-        step_ms=statistics.median(step_ms),
-        wait_ms=statistics.median(wait_ms),
-    )
     return {
-        "benchmark": "step_time",
-        "device": device.target,
-        "stage_ms": {name: percentiles(values) for name, values in stages.items()},
-        "compute_ms": percentiles(cached_ms),
-        "feed_ms": percentiles(feed_ms),
-        "step_ms": percentiles(step_ms),
-        "wait_ms": percentiles(wait_ms),
-        "bottleneck": verdict.bottleneck,
-        "verdict": verdict.sentence,
-        "images_per_s": 1e3 * options.batch_size / statistics.median(step_ms),
-        "feeds": {
-            rate["feed"]: {
-                "images_per_core_s": rate["images_per_core_s"],
-                "images": rate["images"],
-                "cores_for_8_cards_at_104_ms": REFERENCE_IMAGES_PER_S / rate["images_per_core_s"],
-            }
-            for rate in rates
-        },
-        "batch_size": options.batch_size,
-        "image_size": options.image_size,
-        "threads": options.threads,
-        "steps": options.steps,
-        "page_cache": "warm",
+        rate["feed"]: {
+            "images_per_core_s": rate["images_per_core_s"],
+            "images": rate["images"],
+            "cores_for_8_cards_at_104_ms": cores_needed(REFERENCE_IMAGES_PER_S, rate["images_per_core_s"]),
+        }
+        for rate in rates
     }
 
 
-def _sample(folder: Path, batch_size: int) -> Path:
+def summary(result: Mapping[str, Any]) -> str:
+    """The result for people."""
+    stages = ", ".join(f"{name} {_three(times)}" for name, times in result["stage_ms"].items())
+    parts = ", ".join(
+        f"{name.removesuffix('_ms').replace('_', '-')} {_three(result[name])}" for name in _PARTS[:4] if result[name]
+    )
+    lines = [
+        f"{result['device']}, batch {result['batch_size']}, {result['image_size']} px; milliseconds, p50 / p95 / p99",
+        f"  one batch, one thread: {stages}",
+        f"  alone: {parts}",
+        f"  together: step {_three(result['step_ms'])}, of which waiting {_three(result['wait_ms'])}",
+        f"  {result['verdict']}",
+    ]
+    if result["ranks"] > 1:
+        paces = ", ".join(f"{pace:.1f}" for pace in result["rank_pace_ms"])
+        lines.append(f"  the ranks' own paces: {paces} ms; rank {result['slowest_rank']} is the slowest")
+    lines += [
+        f"  {name:10} {feed['images_per_core_s']:8,.0f} images per core-second at {result['image_size']} px ({feed['images']}): "
+        f"{feed['cores_for_8_cards_at_104_ms']:.1f} cores for 8 cards at 104 ms (9,846 images/s)"
+        for name, feed in result["feeds"].items()
+    ]
+    return "\n".join(lines)
+
+
+def _three(times: Mapping[str, float]) -> str:
+    return " / ".join(f"{times[name]:.1f}" for name in ("p50", "p95", "p99"))
+
+
+def _main(options: StepTimeOptions) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        with contextlib.redirect_stdout(sys.stderr):
+            data = options.data or _sample(Path(folder), options.batch_size * options.ranks)
+            if options.ranks > 1:
+                return _launch(options, data, Path(folder))
+            result = time_step(options, data)
+        if result is not None:
+            print(summary(result), file=sys.stderr)
+            emit([result], options.json)
+    return 0
+
+
+def _launch(options: StepTimeOptions, data: Path, folder: Path) -> int:
+    """Run this program as every rank; show what the first of them wrote."""
+    import socket
+
+    from convert.files import write_bytes
+    from tinydarknet.launch import LaunchOptions, launch
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    output = folder / "result.json"
+    launch_options = LaunchOptions(ranks=options.ranks, master_port=port, log_dir=folder / "ranks")
+    status = launch(launch_options, _rank_arguments(options, data, output), Path(sys.argv[0]).resolve())
+    if status == 0:
+        print(output.read_text(), end="", file=sys.__stdout__, flush=True)
+        if options.json is not None:
+            write_bytes(options.json, output.read_bytes())
+    return status
+
+
+def _rank_arguments(options: StepTimeOptions, data: Path, output: Path) -> list[str]:
+    words: list[object] = ["--data", data.resolve(), "--json", output]
+    for name in (
+        "batch_size",
+        "image_size",
+        "steps",
+        "seconds",
+        "batches",
+        "feed",
+        "threads",
+        "slow_ms",
+        "device_target",
+    ):
+        words += [f"--{name.replace('_', '-')}", getattr(options, name)]
+    if options.slow is not None:
+        words += ["--slow", options.slow]
+    return list(map(str, words))
+
+
+def _sample(folder: Path, images: int) -> Path:
     """Convert a few of the built-in images, enough for one step."""
     from convert.options import RunOptions
     from convert.run import run
     from convert.sample import SampleOptions, sample
 
-    sample(SampleOptions(folder / "images", images=max(64, 2 * batch_size)))
+    sample(SampleOptions(folder / "images", images=max(64, 2 * images)))
     run(RunOptions(folder / "images" / "train", folder / "dataset"))
     return folder / "dataset"
-
-
-def _open(options: StepTimeOptions, data: Path) -> Feed:
-    from tinydarknet.colour import IMAGENET
-    from tinydarknet.feed.augment import Augmentation
-    from tinydarknet.feed.opening import open_train_feed
-
-    return open_train_feed(
-        data,
-        batch_size=options.batch_size,
-        image_size=options.image_size,
-        seed=0,
-        rank=0,
-        world_size=1,
-        first_step=0,
-        last_step=options.steps + 1,
-        augmentation=Augmentation(),
-        normalization=IMAGENET,
-        threads=options.threads,
-    )
-
-
-def _training_step(feed: Feed, data: Path, on_cpu: bool) -> Callable[..., Tensor]:
-    """The step that training runs, with the reference's recipe."""
-    import numpy as np
-
-    from convert.manifest import load_manifest
-    from tinydarknet.evaluation.scoring import classifier_for
-    from tinydarknet.model.network import TinyDarkNet
-    from tinydarknet.training.loss import SmoothedCrossEntropy
-    from tinydarknet.training.optimizer import build_optimizer
-    from tinydarknet.training.step import TrainStep
-
-    classes = len(load_manifest(data).classes)
-    network = TinyDarkNet(classes, keep_argmax=on_cpu)
-    rates = np.full(1000, 0.01, np.float32)
-    optimizer = build_optimizer(network, rates, momentum=0.9, weight_decay=1e-4, nesterov=False)
-    step = TrainStep(classifier_for(feed, network), SmoothedCrossEntropy(classes, 0.1), optimizer)
-    return step.set_train(True)
-
-
-def _step_on_cached_batch(step: Callable[..., Tensor], feed: Feed, steps: int) -> list[float]:
-    """Milliseconds of each step when the data is free; the first compiles and is not counted."""
-    columns = next(_tensors(feed))
-    return [_milliseconds(lambda: step(*columns).asnumpy()) for _ in range(steps + 1)][1:]
-
-
-def _feed_alone(feed: Feed, steps: int) -> list[float]:
-    """Milliseconds for each batch when nothing consumes it: the sustained pace, prefetched batches spread evenly."""
-    batches = _tensors(feed)
-    next(batches)
-    total_ms = _milliseconds(lambda: [next(batches) for _ in range(steps)])
-    return [total_ms / steps] * steps
-
-
-def _both_together(step: Callable[..., Tensor], feed: Feed, steps: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each whole step, and of the waiting for its batch; the first step is not counted."""
-    step_ms, wait_ms = [], []
-    batches = _tensors(feed)
-    for _ in range(steps + 1):
-        start = time.perf_counter()
-        columns = next(batches)
-        waited = time.perf_counter()
-        step(*columns).asnumpy()
-        step_ms.append(1e3 * (time.perf_counter() - start))
-        wait_ms.append(1e3 * (waited - start))
-    return step_ms[1:], wait_ms[1:]
-
-
-def _tensors(feed: Feed) -> Iterator[Any]:
-    return feed.dataset().create_tuple_iterator(num_epochs=1, do_copy=False)
-
-
-def _milliseconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return 1e3 * (time.perf_counter() - start)
-
-
-def summary(result: dict[str, Any]) -> str:
-    """The result for people."""
-    stages = ", ".join(f"{name} {times['p50']:.1f}" for name, times in result["stage_ms"].items())
-    feeds = "\n".join(
-        f"  {name:10} {feed['images_per_core_s']:8,.0f} images per core-second at {result['image_size']} px ({feed['images']}): "
-        f"{feed['cores_for_8_cards_at_104_ms']:.1f} cores for 8 cards at 104 ms (9,846 images/s)"
-        for name, feed in result["feeds"].items()
-    )
-    return (
-        f"{result['device']}, batch {result['batch_size']}, {result['image_size']} px; milliseconds per step, medians\n"
-        f"  one batch, one thread: {stages}\n"
-        f"  network on a cached batch {result['compute_ms']['p50']:.1f}; feed alone {result['feed_ms']['p50']:.1f}; "
-        f"together {result['step_ms']['p50']:.1f}, of which waiting {result['wait_ms']['p50']:.1f}\n"
-        f"  {result['verdict']}\n{feeds}"
-    )
-
-
-def _main(options: StepTimeOptions) -> None:
-    result = time_step(options)
-    print(summary(result), file=sys.stderr)
-    emit([result], options.json)
 
 
 def main() -> None:

@@ -32,6 +32,11 @@ COMMANDS = {
     "benchmarks/stored_size.py": ["--source", "source"],
     "benchmarks/thread_scaling.py": ["--data", "dataset"],
     "benchmarks/open_rate.py": [],
+    "benchmarks/peers.py": ["--source", "source"],
+    "benchmarks/scaling.py": ["--data", "dataset"],
+    "benchmarks/predict.py": [],
+    "benchmarks/compare.py": ["old.jsonl", "new.jsonl"],
+    "benchmarks/report.py": [],
 }
 """Every command, with the arguments that it cannot do without."""
 

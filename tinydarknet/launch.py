@@ -64,8 +64,10 @@ class LaunchOptions:
             raise ValueError(f"master_port must be in [1, 65535], got {self.master_port}")
 
 
-def launch(options: LaunchOptions, program_arguments: list[str]) -> int:
+def launch(options: LaunchOptions, program_arguments: list[str], script: Path | None = None) -> int:
     """Run the ranks to their end; returns 0, or the status of the rank that failed first.
+
+    The ranks run `script` where it is given, `options.program` where not.
 
     Raises:
         UserError: msrun is not installed beside this Python.
@@ -87,7 +89,7 @@ def launch(options: LaunchOptions, program_arguments: list[str]) -> int:
         f"--log_dir={log_dir}",
         "--tail_worker_log=0",
         "--join=True",
-        Path(__file__).with_name(f"{options.program}.py"),
+        script or Path(__file__).with_name(f"{options.program}.py"),
         *program_arguments,
     ]
     # msrun starts "python" from PATH; the package must be found from a script inside it

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.verdict import name_bottleneck
+from benchmarks.clock import cpu_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,7 +81,7 @@ def test_convert_rate_measures_conversion_and_verification(tree, tmp_path):
 
 def test_step_time_names_the_bottleneck(planes_dataset, tmp_path):
     (result,) = results_of(
-        "step_time", "--data", planes_dataset, "--batch-size", 8, "--image-size", 32, "--steps", 2,
+        "step_time", "--data", planes_dataset, "--batch-size", 8, "--image-size", 32, "--steps", 2, "--batches", 10,
         "--device-target", "CPU", cwd=tmp_path,
     )  # fmt: skip
     assert result["device"] == "CPU"
@@ -92,23 +92,6 @@ def test_step_time_names_the_bottleneck(planes_dataset, tmp_path):
         assert feed["cores_for_8_cards_at_104_ms"] == pytest.approx(8 * 128 / 0.104 / feed["images_per_core_s"])
 
 
-STAGES = {"read": 1.0, "crop": 2.0, "batch": 0.5}
-
-
-def test_the_verdict_is_compute_when_the_network_does_not_wait():
-    verdict = name_bottleneck(STAGES, compute_ms=100, feed_ms=3.5, step_ms=101, wait_ms=0.3)
-    assert verdict.bottleneck == "compute"
-    assert "network is the bottleneck" in verdict.sentence
-
-
-@pytest.mark.parametrize("slowed", list(STAGES))
-def test_the_verdict_names_the_stage_that_was_slowed(slowed):
-    stages = {**STAGES, slowed: STAGES[slowed] + 30}
-    verdict = name_bottleneck(stages, compute_ms=10, feed_ms=sum(stages.values()), step_ms=34, wait_ms=24)
-    assert verdict.bottleneck == slowed
-    assert f"at its stage {slowed}" in verdict.sentence
-
-
 def test_a_feed_without_a_dataset_is_told(tmp_path):
     command = [sys.executable, ROOT / "benchmarks" / "feed_rate.py", "--data", tmp_path / "nothing"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -116,3 +99,33 @@ def test_a_feed_without_a_dataset_is_told(tmp_path):
     assert "nothing" in done.stderr
     assert "does not exist" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_scaling_measures_every_axis(planes_dataset, tmp_path):
+    small = ("--image-size", 64, "--batch-size", 8, "--seconds", 0.1, "--repeats", 1, "--shard-rows", 2000)
+    values = ("--threads", 1, "--ranks", 2, "--batches", 8, "--shards", 2, "--rows", 1000)
+    results = results_of("scaling", "--data", planes_dataset, *small, *values, cwd=tmp_path)
+    assert [(result["axis"], result["value"]) for result in results] == [
+        ("threads", 1), ("ranks", 2), ("batch", 8), ("shards", 2), ("rows", 1000),
+    ]  # fmt: skip
+    assert all(result["images_per_core_s"] > 0 for result in results[:3])
+    assert all(result["open_s"] > 0 for result in results[3:])
+
+
+def test_cpu_time_counts_children_at_work():
+    """A child that is still running, and one that has ended."""
+    program = "import time\nwhile time.process_time() < 0.3: pass\nprint('busy', flush=True)\ninput()"
+    before = cpu_seconds()
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "busy\n"
+    assert cpu_seconds() - before >= 0.25
+    child.communicate("\n")
+    assert cpu_seconds() - before >= 0.25
+
+
+def test_cpu_time_stands_beside_wall_time_in_every_result(planes_dataset, tmp_path):
+    (result,) = results_of("open_rate", "--rows", 100, "--shards", 1, "--ranks", 1, "--batch-size", 8, cwd=tmp_path)
+    environment = result["environment"]
+    assert environment["process_cpu_s"] > 0
+    assert environment["process_wall_s"] > 0
+    assert environment["measured_at"].endswith("Z")

@@ -1,0 +1,54 @@
+"""torchvision's transforms behind PyTorch's DataLoader."""
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.peer_loaders.protocol import Loader, ReadsFiles, Request, long_list
+
+
+def loader(variant: str) -> Loader:  # noqa: ARG001
+    """The loader."""
+    return _Torchvision()
+
+
+def transforms(image_size: int) -> Any:
+    """A PIL image in, uint8 [3, S, S] out."""
+    from torchvision.transforms import v2
+
+    return v2.Compose([v2.RandomResizedCrop(image_size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
+
+
+class _Torchvision(ReadsFiles):
+    gives = "uint8 [B, 3, S, S]"
+
+    def batches(self, request: Request) -> Iterator[Any]:
+        from torch.utils.data import DataLoader
+
+        data = _Files(request)
+        loading = DataLoader(
+            data, request.batch_size, shuffle=True, num_workers=request.workers, drop_last=True, persistent_workers=True
+        )
+        while True:
+            for images, _ in loading:
+                yield images
+
+
+class _Files:
+    """Map-style, as torchvision's ImageFolder."""
+
+    def __init__(self, request: Request) -> None:
+        self._images = [(path, request.label(path)) for path in long_list(request.images)]
+        self._transform = transforms(request.image_size)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        from PIL import Image
+
+        path, label = self._images[index]
+        with path.open("rb") as stream:
+            return self._transform(Image.open(stream).convert("RGB")), label

@@ -1,0 +1,71 @@
+"""Results -> docs/benchmarks.md with its plots, and the READMEs' table. Measures nothing; run twice, it changes nothing.
+
+python benchmarks/report.py --results benchmarks/results/published
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.reporting.markers import replace_between
+from benchmarks.reporting.page import benchmarks_page, readme_table
+from benchmarks.reporting.tables import Language
+from benchmarks.results import load_results
+from convert.cli import Command, main_single
+from convert.errors import UserError
+from convert.files import write_bytes
+
+ROOT = Path(__file__).resolve().parents[1]
+MARKER = "measured rates"
+READMES: dict[str, Language] = {"README.md": "en", "README_CN.md": "zh"}
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Render results to the documents of a source tree."""
+
+    results: Path = ROOT / "benchmarks" / "results" / "published"
+    """A file of results, or a folder of them."""
+    root: Path = ROOT
+    """The source tree whose README.md, README_CN.md and docs are written."""
+
+
+def render(options: ReportOptions) -> dict[Path, bytes]:
+    """Every file that the results determine, by its path.
+
+    Raises:
+        UserError: there are no results, a README has no place for its table, or matplotlib is not installed.
+    """
+    try:
+        from benchmarks.reporting.plots import draw_all
+
+        results = load_results(options.results)
+        plots = draw_all(results)
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'tinydarknet[plots]'") from error
+    docs = options.root / "docs"
+    files = {docs / "benchmarks" / name: drawing for name, drawing in plots.items()}
+    files[docs / "benchmarks.md"] = benchmarks_page(results).encode()
+    for name, language in READMES.items():
+        path = options.root / name
+        text = replace_between(path.read_text("utf-8"), MARKER, readme_table(results, language), str(path))
+        files[path] = text.encode()
+    return files
+
+
+def _main(options: ReportOptions) -> None:
+    for path, content in render(options).items():
+        changed = not path.is_file() or path.read_bytes() != content
+        if changed:
+            write_bytes(path, content)
+        print(f"{'written' if changed else 'unchanged'}: {path.relative_to(options.root)}")
+
+
+def main() -> None:
+    """Render and write."""
+    main_single("report.py", Command(ReportOptions, _main))
+
+
+if __name__ == "__main__":
+    main()

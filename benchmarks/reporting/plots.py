@@ -1,0 +1,133 @@
+"""Results -> SVG files, the same bytes from the same results: no dates, no random ids, text left as text."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.budget import ASSUMED_COMPUTE_MS, REFERENCE_STEP_MS, Host, predict_step
+from benchmarks.reporting.tables import JITTERS, jitter_ratios
+from benchmarks.results import Result, of_benchmark
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_OURS, _OTHERS = "#1f6f8b", "#b0b7bd"
+_CORES = (1, 2, 4, 8, 16, 32, 56, 96)
+_STYLE = {
+    "svg.hashsalt": "tinydarknet",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def draw_all(results: Sequence[Result]) -> dict[str, bytes]:
+    """SVG files by name, one for every kind of results that is there."""
+    drawers: dict[str, tuple[str, Callable[[Figure, list[Result]], None]]] = {
+        "peers.svg": ("peers", _peers),
+        "budget.svg": ("feed_rate", _budget),
+        "jitter.svg": ("feed_rate", _jitter),
+        "scaling.svg": ("scaling", _scaling),
+    }
+    drawn = {}
+    for name, (benchmark, draw) in drawers.items():
+        found = of_benchmark(results, benchmark)
+        if found:
+            drawn[name] = _svg(lambda figure, draw=draw, found=found: draw(figure, found))
+    return drawn
+
+
+def _svg(draw: Callable[[Figure], None]) -> bytes:
+    with _figure() as figure:
+        draw(figure)
+        output = io.BytesIO()
+        figure.savefig(output, format="svg", metadata={"Date": None, "Creator": None})
+        # matplotlib leaves blanks at the ends of lines
+        return b"\n".join(line.rstrip() for line in output.getvalue().splitlines()) + b"\n"
+
+
+@contextlib.contextmanager
+def _figure() -> Iterator[Figure]:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        yield Figure(figsize=(7.5, 3.2), layout="constrained")
+
+
+def _peers(figure: Figure, peers: list[Result]) -> None:
+    run = [peer for peer in reversed(peers) if "images_per_core_s" in peer]
+    axes = figure.subplots()
+    rates = [peer["images_per_core_s"] for peer in run]
+    names = [f"{peer['loader']} (this project)" if peer["ours"] else peer["loader"] for peer in run]
+    axes.barh(names, rates, color=[_OURS if peer["ours"] else _OTHERS for peer in run])
+    for place, rate in enumerate(rates):
+        axes.text(rate * 1.05, place, f"{rate:,.0f}", va="center")
+    axes.set_xscale("log")
+    axes.set_xlim(100, 2 * max(rates))
+    axes.set_xlabel("images per core-second, logarithmic")
+
+
+def _budget(figure: Figure, rates: list[Result]) -> None:
+    axes = figure.subplots()
+    for rate in rates:
+        hosts = [Host(cores=cores) for cores in _CORES]
+        steps = [predict_step(rate["feed"], rate["images_per_core_s"], host).step_ms for host in hosts]
+        axes.plot(_CORES, steps, marker="o", markersize=3, label=rate["feed"])
+    axes.axhline(REFERENCE_STEP_MS, color="black", linestyle=":", linewidth=1)
+    axes.text(1, REFERENCE_STEP_MS * 1.08, "published for the reference on 56 cores: 104 ms")
+    axes.axhline(ASSUMED_COMPUTE_MS, color="black", linestyle="--", linewidth=1)
+    axes.text(1, ASSUMED_COMPUTE_MS * 0.72, f"a card without waiting, assumed: {ASSUMED_COMPUTE_MS:.0f} ms")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(_CORES, [str(cores) for cores in _CORES])
+    axes.set_xlabel("cores of a host with 8 cards, batch 128 each")
+    axes.set_ylabel("step, ms, predicted")
+    axes.legend(frameon=False)
+
+
+def _jitter(figure: Figure, _: list[Result]) -> None:
+    for axes, (title, share) in zip(
+        figure.subplots(1, 2, sharey=True),
+        (("feed as slow as the network", 1.0), ("feed twice as fast", 0.5)),
+        strict=True,
+    ):
+        for queue, ratios in jitter_ratios(share).items():
+            axes.plot([100 * jitter for jitter in JITTERS], ratios, marker="o", markersize=3, label=f"{queue} ready")
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("jitter, standard deviation in % of the mean")
+        axes.legend(frameon=False)
+    figure.axes[0].set_ylabel("simulated step / max(compute, feed)")
+
+
+_PANELS: tuple[tuple[str, str, str, str], ...] = (
+    ("threads", "images_per_s", "threads of one rank", "images/s"),
+    ("ranks", "images_per_s", "ranks at once", "images/s"),
+    ("batch", "images_per_core_s", "batch size", "images per core-second"),
+    ("shards", "open_s", "shards", "seconds to open"),
+    ("rows", "open_s", "rows", "seconds to open"),
+    ("rows", "added_peak_rss_mb", "rows", "MB of memory"),
+)
+
+
+def _scaling(figure: Figure, results: list[Result]) -> None:
+    figure.set_size_inches(7.5, 4.6)
+    panels: Any = figure.subplots(2, 3)
+    for axes, (axis, metric, x_name, y_name) in zip(panels.flat, _PANELS, strict=True):
+        _scaling_panel(axes, [result for result in results if result["axis"] == axis], metric)
+        axes.set_xlabel(x_name)
+        axes.set_ylabel(y_name)
+
+
+def _scaling_panel(axes: Axes, results: list[Result], metric: str) -> None:
+    values = [result["value"] for result in results]
+    axes.plot(values, [result[metric] for result in results], marker="o", markersize=3, color=_OURS)
+    axes.set_ylim(bottom=0)
+    if values and max(values) > 50 * min(values):
+        axes.set_xscale("log")
+        axes.minorticks_off()

@@ -1,0 +1,169 @@
+"""Results -> Markdown tables; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Literal
+
+from benchmarks.budget import REFERENCE_IMAGES_PER_S, Host, cores_needed, predict_step
+from benchmarks.results import Result
+from benchmarks.simulation import Scenario, simulate
+
+Language = Literal["en", "zh"]
+
+FEED_NAMES = {
+    "planes": "planes, from yuv420",
+    "host_jpeg": "host decoding, from jpeg",
+    "host": "host decoding, from original files",
+    "reference": "the reference's operators, from original files",
+}
+JITTERS = (0.0, 0.1, 0.2, 0.5, 1.0)
+QUEUES = (1, 3, 18)
+_SIMULATED_STEPS = 1000
+
+_README_HEADS: dict[Language, tuple[str, ...]] = {
+    "en": ("loader", "reads", "images per core-second", "times the reference's operators", "cores for 9,846 images/s"),
+    "zh": ("加载方式", "读取", "每核秒图片数", "相当于参考算子的倍数", "9,846 张/秒所需核数"),
+}
+_OURS: dict[Language, str] = {"en": "this project, feed {}", "zh": "本项目，{} 供数"}
+_NOT_RUN: dict[Language, str] = {"en": "not run: {}", "zh": "未运行：{}"}
+_CHINESE = {
+    "JPEG files": "JPEG 文件",
+    "tar of JPEG files": "JPEG 文件的 tar 包",
+    "MindRecord shards of JPEG files": "原始 JPEG 的 MindRecord 分片",
+    "JPEG shards, short side 256": "JPEG 分片，短边 256",
+    "yuv420 shards, short side 256": "yuv420 分片，短边 256",
+    "its own file, jpg, longest side 500": "自有格式，jpg，长边 500",
+    "its own file, raw, longest side 350": "自有格式，raw，长边 350",
+}
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows))
+
+
+def rough(value: float) -> str:
+    """A number as it can be trusted: three digits, none behind the point from 100 on."""
+    if value >= 100:
+        digits = len(str(int(value))) - 3
+        return f"{round(value, -digits):,.0f}"
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
+
+
+def with_spread(result: Mapping[str, Any], name: str) -> str:
+    """The median of repeats, with least and greatest."""
+    return f"{rough(result[name])} ({rough(result[f'{name}_min'])} to {rough(result[f'{name}_max'])})"
+
+
+def peers_for_readme(peers: Sequence[Result], language: Language) -> str:
+    """One line per loader: what it reads, its rate, and what that means."""
+    reference = next((peer["images_per_core_s"] for peer in peers if peer["loader"] == "reference"), None)
+    rows = []
+    for peer in peers:
+        name = _OURS[language].format(peer["loader"]) if peer["ours"] else f"{peer['loader']} {peer.get('version', '')}"
+        if "not_run" in peer:
+            rows.append([name.strip(), _NOT_RUN[language].format(peer["not_run"]), "", "", ""])
+            continue
+        rate = peer["images_per_core_s"]
+        times = rough(rate / reference) if reference else ""
+        reads = _CHINESE.get(peer["reads"], peer["reads"]) if language == "zh" else peer["reads"]
+        rows.append([name.strip(), reads, rough(rate), times, rough(cores_needed(REFERENCE_IMAGES_PER_S, rate))])
+    return table(_README_HEADS[language], rows)
+
+
+def peers_in_full(peers: Sequence[Result]) -> str:
+    """The same with what each gives, its spread and the size it stores."""
+    rows = []
+    for peer in peers:
+        name = f"**{peer['loader']}**" if peer["ours"] else f"{peer['loader']} {peer.get('version', '')}".strip()
+        if "not_run" in peer:
+            rows.append([name, peer["not_run"], "", "", ""])
+        else:
+            rate, stored = with_spread(peer, "images_per_core_s"), f"{peer['stored_bytes_per_image'] / 1e3:.0f}"
+            rows.append([name, peer["reads"], peer["gives"], rate, stored])
+    return table(("loader", "reads", "gives", "images per core-second", "KB stored per image"), rows)
+
+
+def feeds(rates: Sequence[Result]) -> str:
+    """Every feed's rate, and its ratio to the reference's turn by turn."""
+    rows = [
+        [
+            FEED_NAMES[rate["feed"]],
+            with_spread(rate, "images_per_core_s"),
+            rough(rate["images_per_s"]),
+            rough(rate["times_reference"]) if "times_reference" in rate else "1",
+            f"{rate['stored_bytes_per_image'] / 1e3:.0f}",
+        ]
+        for rate in rates
+    ]
+    heads = ("feed", "images per core-second", "images/s", "times the reference's operators", "KB stored per image")
+    return table(heads, rows)
+
+
+def conversions(rates: Sequence[Result]) -> str:
+    """What converting and verifying cost, by encoding."""
+    rows = [
+        [
+            rate["encoding"] + (f", {rate['check']}" if rate["encoding"] == "original" else ""),
+            with_spread(rate, "images_per_core_s"),
+            rough(rate["verify_mb_per_core_s"]),
+            f"{rate['source_bytes_per_image'] / 1e3:.0f}",
+            f"{rate['stored_bytes_per_image'] / 1e3:.0f}",
+        ]
+        for rate in rates
+        if "verify_mb_per_core_s" in rate
+    ]
+    heads = ("encoding", "images per core-second", "verified MB per core-second", "KB of source", "KB stored")
+    return table(heads, rows)
+
+
+def step_parts(step: Result) -> str:
+    """Every part of one step, with its percentiles."""
+    parts = {f"feed: {name}": times for name, times in step["stage_ms"].items()}
+    names = {
+        "feed_ms": "feed alone, sustained",
+        "transfer_ms": "transfer of a ready batch",
+        "compute_ms": "compute on a cached batch",
+        "all_reduce_ms": "all-reduce of the gradients",
+        "wait_ms": "together: waiting for the batch",
+        "step_ms": "together: the whole step",
+    }
+    parts |= {words: step[name] for name, words in names.items() if step.get(name)}
+    rows = [[name, *(f"{times[p]:,.1f}" for p in ("p50", "p95", "p99"))] for name, times in parts.items()]
+    return table(("milliseconds", "p50", "p95", "p99"), rows)
+
+
+def budget(rates: Sequence[Result], hosts: Sequence[Host]) -> str:
+    """Cores needed and *predicted* step times, by feed and host."""
+    heads = [f"{host.cores} cores, {host.cards} card{'s' if host.cards > 1 else ''}" for host in hosts]
+    rows = []
+    for rate in rates:
+        per_core = rate["images_per_core_s"]
+        steps = [predict_step(rate["feed"], per_core, host) for host in hosts]
+        cells = [f"{step.step_ms:.1f} ({step.limited_by})" for step in steps]
+        rows.append([FEED_NAMES[rate["feed"]], rough(cores_needed(REFERENCE_IMAGES_PER_S, per_core)), *cells])
+    return table(("feed", "cores for 9,846 images/s", *(f"predicted ms, {head}" for head in heads)), rows)
+
+
+def jitter_ratios(feed_share: float, ranks: int = 8) -> dict[int, list[float]]:
+    """Simulated step over `max(compute, feed)` for every queue and jitter; the feed takes `feed_share` of the compute time."""
+    return {queue: [_jitter_ratio(ranks, queue, feed_share, jitter) for jitter in JITTERS] for queue in QUEUES}
+
+
+def jitter(ranks: int = 8) -> str:
+    """What jitter does to the formula, for a feed that is as fast as the network and for one that has half its time left."""
+    rows = []
+    for words, share in (("as long as the network", 1.0), ("half as long", 0.5)):
+        for queue, ratios in jitter_ratios(share, ranks).items():
+            rows.append([words, str(queue), *(f"{ratio:.2f}" for ratio in ratios)])
+    return table(("the feed takes", "batches ready", *(f"jitter {jitter:.0%}" for jitter in JITTERS)), rows)
+
+
+@cache
+def _jitter_ratio(ranks: int, queue: int, feed_share: float, jitter: float) -> float:
+    scenario = Scenario(
+        ranks=ranks, queue=queue, service_ms=10 * feed_share, compute_ms=10, service_cv=jitter, compute_cv=jitter
+    )
+    return simulate(scenario, steps=_SIMULATED_STEPS) / scenario.formula_ms

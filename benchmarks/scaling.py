@@ -1,0 +1,183 @@
+"""What the feed and its opening cost as things grow: workers, ranks, batch, shards, rows; one axis after the other.
+
+    python benchmarks/scaling.py --data data/imagenet/train --json result.json
+
+threads   images/s of one rank's planes feed, by its threads
+ranks     images/s of that many processes together, each the feed of its own rank, one thread each
+batch     images per core-second, by batch size
+shards    opening generated rows, by the number of shards they lie in
+rows      opening generated rows, by their number: up to ImageNet's
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.clock import cpu_seconds
+from benchmarks.harness import emit, spread
+from convert.cli import Command, main_single
+
+Axis = Literal["threads", "ranks", "batch", "shards", "rows"]
+
+
+@dataclass(frozen=True)
+class ScalingOptions:
+    """Measure along every axis."""
+
+    data: Path
+    """A dataset directory that the planes or host feed reads."""
+    axes: tuple[Axis, ...] = ("threads", "ranks", "batch", "shards", "rows")
+    """Which axes."""
+    threads: tuple[int, ...] = (1, 2, 4)
+    """Threads of one rank."""
+    ranks: tuple[int, ...] = (1, 2, 4)
+    """Processes at once; they share the machine's cores."""
+    batches: tuple[int, ...] = (8, 16, 32, 64, 128)
+    """Images per batch."""
+    shards: tuple[int, ...] = (1, 16, 128, 1000)
+    """For `shard_rows` rows."""
+    shard_rows: int = 128_000
+    """Generated rows on the axis of shards."""
+    rows: tuple[int, ...] = (1_000, 10_000, 100_000, 1_281_167)
+    """Generated, in 128 shards at most."""
+    batch_size: int = 32
+    """Images per batch on the axes of threads and ranks."""
+    image_size: int = 224
+    """Pixels."""
+    seconds: float = 2.0
+    """Duration of one turn of a feed."""
+    repeats: int = 3
+    """Turns; the medians count."""
+    json: Path | None = None
+    """Write the JSON lines here too."""
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "ranks", "batches", "shards", "rows"):
+            if not getattr(self, name) or min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be at least 1 each, got {getattr(self, name)}")
+        for name in ("shard_rows", "batch_size", "image_size", "seconds", "repeats"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+def measure_axes(options: ScalingOptions) -> list[dict[str, Any]]:
+    """One result per axis and value."""
+    measure = {
+        "threads": lambda: _feed_axis(options, "threads", options.threads),
+        "ranks": lambda: _ranks_axis(options),
+        "batch": lambda: _feed_axis(options, "batch", options.batches),
+        "shards": lambda: [_opening(options, "shards", count, options.shard_rows, count) for count in options.shards],
+        "rows": lambda: [_opening(options, "rows", rows, rows, min(128, rows)) for rows in options.rows],
+    }
+    return [result for axis in options.axes for result in measure[axis]()]
+
+
+def _result(axis: Axis, value: int, **measured: Any) -> dict[str, Any]:
+    return {"benchmark": "scaling", "axis": axis, "value": value, **measured}
+
+
+def _feed_axis(options: ScalingOptions, axis: Axis, values: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Turns of one feed with each value, in turns."""
+    from benchmarks.feed_rate import FeedRateOptions, take_turn
+
+    def wanted(value: int) -> FeedRateOptions:
+        return FeedRateOptions(
+            (options.data,),
+            batch_size=value if axis == "batch" else options.batch_size,
+            image_size=options.image_size,
+            threads=value if axis == "threads" else 1,
+            seconds=options.seconds,
+        )
+
+    turns = [
+        {value: take_turn(wanted(value), "planes", options.data) for value in values} for _ in range(options.repeats)
+    ]
+    return [
+        _result(
+            axis,
+            value,
+            **spread("images_per_s", [turn[value].images_per_s for turn in turns]),
+            **spread("images_per_core_s", [turn[value].images_per_core_s for turn in turns]),
+            image_size=options.image_size,
+            repeats=options.repeats,
+        )
+        for value in values
+    ]
+
+
+def _ranks_axis(options: ScalingOptions) -> list[dict[str, Any]]:
+    """That many processes at once, each making batches of its own rank for the same span of time."""
+    context = multiprocessing.get_context("spawn")
+    results = []
+    for ranks in options.ranks:
+        together, per_core = [], []
+        with context.Pool(ranks) as pool:
+            orders = [(options, rank, ranks) for rank in range(ranks)]
+            pool.map(_rank_turn, orders, chunksize=1)  # imports, page cache
+            for _ in range(options.repeats):
+                turns = pool.map(_rank_turn, orders, chunksize=1)
+                together.append(sum(images / wall_s for images, wall_s, _ in turns))
+                per_core.append(sum(images for images, _, _ in turns) / sum(cpu_s for _, _, cpu_s in turns))
+        results.append(
+            _result(
+                "ranks",
+                ranks,
+                **spread("images_per_s", together),
+                **spread("images_per_core_s", per_core),
+                image_size=options.image_size,
+                repeats=options.repeats,
+            )
+        )
+    return results
+
+
+def _rank_turn(order: tuple[ScalingOptions, int, int]) -> tuple[int, float, float]:
+    """Images, wall and CPU seconds of one rank's turn."""
+    import contextlib
+
+    from benchmarks.training_feed import TrainingFeed
+
+    options, rank, ranks = order
+    opening = TrainingFeed(options.data, "", "auto", options.batch_size, options.image_size, 1, rank, ranks)
+    images = 0
+    with contextlib.closing(opening.open(10**6).batches()) as batches:
+        next(batches)
+        wall_start, cpu_start = time.perf_counter(), cpu_seconds()
+        for batch in batches:
+            images += len(batch["id"])
+            if time.perf_counter() - wall_start >= options.seconds:
+                break
+        return images, time.perf_counter() - wall_start, cpu_seconds() - cpu_start
+
+
+def _opening(options: ScalingOptions, axis: Axis, value: int, rows: int, shards: int) -> dict[str, Any]:
+    from benchmarks.open_rate import OpenRateOptions, measure_opening
+
+    opening = OpenRateOptions(rows=rows, shards=shards, batch_size=min(128, rows // 8), ranks=8)
+    turns = [measure_opening(opening) for _ in range(options.repeats)]
+    return _result(
+        axis,
+        value,
+        **{
+            name: statistics.median(turn[name] for turn in turns)
+            for name in ("open_s", "first_ids_s", "ids_at_middle_step_s", "added_peak_rss_mb")
+        },
+        open_files=turns[0]["open_files"],
+        rows=rows,
+        shards=shards,
+        repeats=options.repeats,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    main_single("scaling.py", Command(ScalingOptions, lambda options: emit(measure_axes(options), options.json)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The verdict on a training step: whatever is slowed by 30 ms, where it really happens, is named."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.hooks import slowed
+from benchmarks.step_time import StepTimeOptions, time_step
+from benchmarks.verdict import name_bottleneck
+from convert.errors import UserError
+
+HERE = Path(__file__).resolve().parent
+SMALL = {"image_size": 16, "batch_size": 4, "steps": 10, "batches": 20, "device_target": "CPU"}
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Measure in this process, with a network of one layer: the 30 ms stand out on any machine."""
+    from small_network import OneLayer
+
+    from benchmarks import step_parts
+
+    monkeypatch.setattr(step_parts, "TinyDarkNet", OneLayer)
+    return lambda data, **changes: time_step(StepTimeOptions(**{**SMALL, **changes}), data)
+
+
+@pytest.mark.parametrize("slow", ["read", "crop", "batch", "transfer", "compute"])
+def test_the_slowed_stage_is_named(slow, planes_dataset, timed):
+    result = timed(planes_dataset, slow=slow)
+    assert result["bottleneck"] == slow, result["verdict"]
+    assert f"{slow.replace('compute', 'it computes')}" in result["verdict"]
+
+
+def test_slow_decoding_is_named(original_dataset, timed):
+    assert timed(original_dataset, slow="decode", feed="host")["bottleneck"] == "decode"
+
+
+def test_a_slow_all_reduce_between_two_ranks_is_named(planes_dataset, tmp_path):
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    command = [sys.executable, HERE / "small_network.py", "--ranks=2", "--slow=all-reduce", *options]
+    done = subprocess.run(
+        [*map(str, command), f"--data={planes_dataset}", f"--json={tmp_path / 'result.json'}"],
+        env={**os.environ, "PYTHONPATH": str(HERE.parents[1])}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (tmp_path / "result.json").read_text()
+    (result,) = map(json.loads, done.stdout.splitlines())
+    assert result["bottleneck"] == "all-reduce", result["verdict"]
+    assert result["ranks"] == len(result["rank_pace_ms"]) == 2
+    assert result["rank_pace_ms"][result["slowest_rank"]] == max(result["rank_pace_ms"])
+    assert f"rank {result['slowest_rank']} is the slowest" in done.stderr
+
+
+def test_a_stage_that_the_feed_does_not_have_cannot_be_slowed(planes_dataset, timed):
+    with pytest.raises(UserError, match="its feed has a stage crop and none called decode"):
+        timed(planes_dataset, slow="decode")
+    with pytest.raises(UserError, match="add --ranks 2"):
+        timed(planes_dataset, slow="all-reduce")
+
+
+def test_slowing_ends_with_its_context(planes_dataset):
+    from tinydarknet.feed.records import Records
+
+    records, original = Records(planes_dataset), Records.will_need
+    with slowed("read", 30):
+        start = time.perf_counter()
+        records.will_need(np.arange(2))
+        assert time.perf_counter() - start >= 0.03
+    assert Records.will_need is original
+
+
+STAGES = {"read": 1.0, "crop": 2.0, "batch": 0.5}
+
+
+def test_the_verdict_is_compute_when_the_network_does_not_wait():
+    verdict = name_bottleneck(STAGES, compute_ms=100, feed_ms=3.5, step_ms=101, wait_ms=0.3)
+    assert verdict.bottleneck == "compute"
+    assert "network is the bottleneck" in verdict.sentence
+
+
+def test_the_verdict_is_compute_while_the_feed_is_slow_but_the_network_slower():
+    verdict = name_bottleneck(STAGES, compute_ms=40, feed_ms=35, step_ms=60, wait_ms=10)
+    assert verdict.bottleneck == "compute"
+
+
+def test_the_all_reduce_counts_as_the_networks_time():
+    verdict = name_bottleneck(STAGES, compute_ms=20, all_reduce_ms=25, feed_ms=40, step_ms=60, wait_ms=10)
+    assert verdict.bottleneck == "all-reduce"
+    assert "25.0 ms to reduce" in verdict.sentence
+
+
+@pytest.mark.parametrize("slowed_stage", list(STAGES))
+def test_the_verdict_names_the_largest_stage(slowed_stage):
+    stages = {**STAGES, slowed_stage: STAGES[slowed_stage] + 30}
+    verdict = name_bottleneck(stages, compute_ms=10, feed_ms=sum(stages.values()), step_ms=34, wait_ms=24)
+    assert verdict.bottleneck == slowed_stage
+    assert f"at its stage {slowed_stage}" in verdict.sentence
