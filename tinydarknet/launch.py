@@ -20,7 +20,7 @@ from typing import Literal
 
 from convert.cli import EXIT_USER_ERROR, Command, main_single
 from convert.errors import UserError
-from tinydarknet.device import LOCAL_RANKS_VARIABLE
+from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE
 
 LAST_LINES = 15
 SCHEDULER_ROLE = "MS_SCHED"
@@ -28,6 +28,7 @@ WORKER_ROLE = "MS_WORKER"
 RANK_VARIABLE = "RANK_ID"
 
 _FAILURE = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")
+_MSRUN_VERDICT = re.compile(r"^RuntimeError: Distributed job exited with exception")
 _MINDSPORE_LOG = re.compile(r"^\[(INFO|WARNING|ERROR)\] ")
 
 
@@ -125,6 +126,7 @@ def _follow(process: subprocess.Popen[str], workers: int) -> tuple[int | None, i
     """Show msrun's output until it ends; the first failed rank (None if unknown) and its exit code."""
     ranks: dict[int, int] = {}
     failed: tuple[int | None, int] | None = None
+    in_traceback = False  # msrun's own, about the rank whose last lines follow
     if process.stdout is None:
         raise ValueError("msrun's output must be a pipe, got None")
     for line in process.stdout:
@@ -136,14 +138,16 @@ def _follow(process: subprocess.Popen[str], workers: int) -> tuple[int | None, i
             failed = ranks.get(int(match[1])), int(match[2])
             # msrun has ended the other ranks, and would now wait for the scheduler's own timeout
             _signal_role(process.pid, SCHEDULER_ROLE, signal.SIGKILL)
-        if not _MINDSPORE_LOG.match(line):
+        in_traceback = failed is not None and (line.startswith("Traceback ") or (in_traceback and line[:1].isspace()))
+        if not (in_traceback or _MINDSPORE_LOG.match(line) or _MSRUN_VERDICT.match(line)):
             print(line, end="", flush=True)
     return failed
 
 
 def _show_last_lines(log_dir: Path, rank: int | None, code: int) -> None:
     name = "a rank" if rank is None else f"rank {rank}"
-    print(f"error: {name} ended with status {code}", file=sys.stderr)
+    word = "stopped" if code == EXIT_TERMINATED else "error"
+    print(f"{word}: {name} ended with status {code}", file=sys.stderr)
     log = log_dir / f"worker_{rank}.log"
     if log.is_file():
         lines = [line for line in log.read_text(errors="replace").splitlines() if not _MINDSPORE_LOG.match(line)]

@@ -49,10 +49,12 @@ def test_a_dead_rank_ends_the_run(planes_data, tmp_path):
     ranks = workers(launcher)
     os.kill(ranks[1], signal.SIGKILL)
     killed = time.monotonic()
-    _, errors = launcher.communicate(timeout=120)
+    rest, errors = launcher.communicate(timeout=120)
     assert time.monotonic() - killed < END_SECONDS
     assert launcher.returncode == 128 + signal.SIGKILL
     assert "error: rank 1 ended with status -9" in errors
+    assert "Traceback" not in rest
+    assert "RuntimeError" not in rest
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks.values())
 
 
@@ -61,6 +63,7 @@ def test_sigterm_reaches_all_ranks_and_saves(planes_data, tmp_path):
     launcher.send_signal(signal.SIGTERM)
     _, errors = launcher.communicate(timeout=120)
     assert launcher.returncode == EXIT_TERMINATED, errors
+    assert "error: " not in errors
     (saved,) = RunFolder(tmp_path / "run").newest_first()
     state = checkpoint.load(saved).description.run
     assert state is not None

@@ -202,7 +202,9 @@ def test_replaced_images_are_told_and_counted(planes_data, tmp_path, capsys):
     assert train(tiny_config(damaged, tmp_path / "run", tolerate=3, **options)) == 0
     out = capsys.readouterr().out
     assert len(re.findall(r"^warning: .*: row 0 \(.*\) is damaged, its checksum differs; another", out, re.M)) == 1
-    assert "warning: 1 damaged images were replaced by others" in out
+    assert (
+        "warning: damaged images replaced by others: 1 (--tolerate 3 for each rank); 'python -m convert verify" in out
+    )
     (replaced,) = events(tmp_path / "run", "replaced")
     assert "row 0" in replaced["image"]
     assert events(tmp_path / "run", "end")[0]["replaced"] == 1

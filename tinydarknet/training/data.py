@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from tinydarknet.device import sum_over_ranks
 from tinydarknet.feed.drawing import Drawing
 from tinydarknet.feed.health import HealthPolicy, RowHealth
 from tinydarknet.feed.opening import Feed, feed_for
@@ -28,6 +31,15 @@ class TrainingData:
     def damaged(self) -> list[str]:
         """A sentence for every image that this rank has replaced by another so far."""
         return list(self._health.damaged.values())
+
+    def replaced_images(self) -> int:
+        """How many images any rank has replaced so far; all ranks must call this."""
+        found = list(self._health.damaged)
+        if not sum_over_ranks(self._run.device, np.array([len(found)]))[0]:
+            return 0
+        marks = np.zeros(len(self._records), np.int64)
+        marks[found] = 1
+        return int((sum_over_ranks(self._run.device, marks) > 0).sum())
 
     def feed(self, segment: Segment) -> Feed:
         """This rank's batches for the steps of a segment.

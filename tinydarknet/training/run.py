@@ -156,13 +156,14 @@ def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback
 
 def _finish(run: Run, data: TrainingData, reporter: Reporter, stop: StopRequest) -> int:
     # msrun kills all ranks when one ends with a status: let none end before the first has saved
-    stopped, replaced = devices.sum_over_ranks(run.device, np.array([stop.number, len(data.damaged)])).tolist()
+    stopped = int(devices.sum_over_ranks(run.device, np.array([stop.number]))[0])
     if stopped and not stop.number:
         stop.number = signal.SIGTERM
     status = {0: EXIT_OK, signal.SIGINT: EXIT_INTERRUPTED}.get(stop.number, devices.EXIT_TERMINATED)
+    replaced = data.replaced_images()
     if replaced:
         reporter.say(
-            f"warning: {replaced} damaged images were replaced by others (--tolerate {run.config.tolerate} for each rank): "
+            f"warning: damaged images replaced by others: {replaced} (--tolerate {run.config.tolerate} for each rank); "
             f"'python -m convert verify {run.config.data_path}' lists all damage"
         )
     if status != EXIT_OK:
