@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinydarknet.config import DeviceConfig, check_image_side
-from tinydarknet.feed.choosing import FeedName
+from tinydarknet.config import DeviceConfig, FeedOption, check_image_side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class EvaluateOptions(DeviceConfig):
     """Images per step; the counts do not depend on it."""
     image_size: int = 0
     """Pixels of the square image; 0 takes the checkpoint's."""
-    feed: FeedName = "auto"
+    feed: FeedOption = "auto"
     """How batches are made; auto takes the dataset's fastest."""
 
     def __post_init__(self) -> None:

@@ -83,6 +83,7 @@ def look(setting: Setting, image_size: int, *, with_pictures: bool = False) -> P
         world_size=device.world_size,
         normalization=normalization,
         feed=options.feed,
+        threads=device.feed_threads,
     )
     classifier = classifier_for(feed, setting.network)
     worst = WorstInputs(options.worst) if with_pictures else None

@@ -29,6 +29,9 @@ SCALARS = {
 }
 """What TensorBoard shows of which event."""
 
+BOARD_FLUSH_S = 10
+"""How old TensorBoard's figures may be; waiting for its writer's thread at every step would take milliseconds."""
+
 
 class Reporter:
     """Speaks for the first rank; on the others it is silent and writes nothing."""
@@ -42,7 +45,7 @@ class Reporter:
             self._rows = csv.DictWriter(self._table, STEP_COLUMNS, extrasaction="ignore")
             if self._table.tell() == 0:
                 self._rows.writeheader()
-            self._scalars = SummaryWriter(str(folder), write_to_disk=True, filename_suffix=f".{os.getpid()}")
+            self._scalars = SummaryWriter(str(folder), flush_secs=BOARD_FLUSH_S, filename_suffix=f".{os.getpid()}")
         on_terminal = speaks and sys.stderr.isatty()
         self._bar = tqdm(
             total=total_steps, initial=first_step, unit="step", disable=not on_terminal, dynamic_ncols=True
@@ -69,7 +72,7 @@ class Reporter:
             print(line, flush=True)
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Write one event to the logs; it is on its way to the disk when this returns."""
+        """Write one event to the logs; in JSONL and CSV it is on its way to the disk when this returns."""
         if not self._speaks:
             return
         now = time.time()
@@ -81,7 +84,6 @@ class Reporter:
         if kind in SCALARS:
             for name in SCALARS[kind]:
                 self._scalars.add_scalar(f"{kind}/{name}", fields[name], fields["step"], walltime=now)
-            self._scalars.flush()
 
     def advance(self, steps: int, postfix: Mapping[str, str]) -> None:
         """Move the bar on."""
