@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.errors import UserError
 from convert.files import write_bytes
 from convert.index import read_index_table
 from convert.manifest import Manifest
@@ -112,7 +113,11 @@ def size_row(one: Pass) -> SizeRow:
 
 
 def conclude(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> None:
-    """Print the counts, and write what was asked for."""
+    """Print the counts, then write what was asked for.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     options, evaluation = setting.options, first.evaluation
     calibration = calibrate(evaluation.scores)
     reference = None
@@ -123,12 +128,22 @@ def conclude(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> None:
     for line in lines(setting, evaluation, calibration, reference, sizes):
         print(line)
     summary = summarize(setting, first, calibration, reference, sizes)
+    try:
+        write(setting, first, calibration, sizes, summary)
+    except OSError as error:
+        raise UserError(f"the results cannot be written ({error}): choose another --report-dir or --json") from error
+
+
+def write(
+    setting: Setting, first: Pass, calibration: Calibration, sizes: Sequence[SizeRow], summary: dict[str, Any]
+) -> None:
+    """Write what was asked for."""
+    options, manifest = setting.options, setting.manifest
     if options.json is not None:
         write_bytes(options.json, to_json(summary).encode())
     if options.report_dir is not None:
-        index = read_index_table(options.val_data_path, setting.manifest, ["key"])
-        keys, classes = index.column("key").to_pylist(), setting.manifest.classes
-        findings = Findings(evaluation.scores, keys, classes, calibration, first.pictures, sizes)
+        keys = read_index_table(options.val_data_path, manifest, ["key"]).column("key").to_pylist()
+        findings = Findings(first.evaluation.scores, keys, manifest.classes, calibration, first.pictures, sizes)
         names = write_findings(options.report_dir, findings, summary, figures=options.plots)
         print(f"wrote {', '.join(names)} to {options.report_dir}")
 
