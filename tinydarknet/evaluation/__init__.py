@@ -9,6 +9,7 @@ worst.py        the inputs with the highest losses, kept on the way
 counting.py     scores -> counts, exact and in the reference's way: pure
 tables.py       scores -> rows by class, by confused pair, by image: pure
 calibration.py  scores -> how often a probability comes true: pure
+outcome.py      what is said about it, to people and to machines: pure
 plots.py        tables -> figures
 sheet.py        the worst images -> one picture
 writing.py      all of it -> a folder
