@@ -74,7 +74,8 @@ def uses_in(text: str) -> list[Use]:
             variables = tuple(re.findall(r"\b([A-Z_]+)=", part[: match.start()])) if match["script"] else ()
             found.append(Use(name, tuple(OPTION.findall(before)), variables))
             if behind:
-                found.append(Use("tinydarknet.train", tuple(OPTION.findall(behind))))
+                program = re.search(r"--program (\w+)", before)
+                found.append(Use(f"tinydarknet.{program[1] if program else 'train'}", tuple(OPTION.findall(behind))))
     return found
 
 

@@ -11,6 +11,7 @@ from tinydarknet.colour import DARKNET
 from tinydarknet.darknet_weights import HEADER_BYTES, convert_darknet, read_darknet_weights
 from tinydarknet.model import checkpoint
 from tinydarknet.model.architecture import layer_shapes
+from tinydarknet.model_files import load_any
 
 VALUES = 1_046_488
 
@@ -46,6 +47,15 @@ def test_the_checkpoint_names_its_classes(numbered, tmp_path):
     model = checkpoint.load(tmp_path / "out.ckpt").description.model
     assert [entry.wnid for entry in model.classes] == sorted(entry.wnid for entry in load_imagenet1k())
     assert model.normalization == DARKNET
+
+
+def test_the_file_itself_serves_as_a_checkpoint(numbered, tmp_path):
+    convert_darknet(numbered, tmp_path / "out.ckpt")
+    direct, converted = load_any(numbered), load_any(tmp_path / "out.ckpt")
+    assert direct.description == converted.description
+    assert direct.weights.keys() == converted.weights.keys()
+    for name, array in direct.weights.items():
+        np.testing.assert_array_equal(array, converted.weights[name])
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,17 @@ def test_nothing_is_left_of_a_report_that_could_not_be_made(finished_run, planes
     assert sorted(path.name for path in folder.glob("*.png")) == ["worst.png"]
 
 
+def test_a_folder_that_cannot_be_written_is_a_sentence_after_the_counts(finished_run, planes_data, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    best = RunFolder(finished_run).best
+    options = EvaluateOptions(
+        val_data_path=planes_data, checkpoint_path=best, report_dir=tmp_path / "file" / "report", device_target="CPU"
+    )
+    with pytest.raises(UserError, match="the results cannot be written"):
+        evaluate_checkpoint(options)
+    assert "accuracy:  {" in capsys.readouterr().out
+
+
 def test_modelzoo_s_checkpoints_are_evaluated(planes_data, tmp_path):
     """Its files hold parameters by the reference's names, and no description."""
     network = TinyDarkNet(3, "modelzoo", seed=4)

@@ -67,7 +67,7 @@ def draw_confusion(
     for row, label in enumerate(members):
         guesses = scores["guesses"][scores["label"] == label, 0]
         counts[row] = [(guesses == guess).mean() if len(guesses) else 0.0 for guess in members]
-    shades = matrix.imshow(counts, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    shades = matrix.imshow(counts, cmap="Blues", vmin=0, aspect="auto")
     labels = [short_name(classes[label].name) for label in members]
     matrix.set_xticks(range(len(members)), labels, fontsize=7, rotation=90, parse_math=False)
     matrix.set_yticks(range(len(members)), labels, fontsize=7, parse_math=False)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from convert.errors import UserError
 from convert.files import write_bytes
 from convert.index import read_index_table
 from convert.manifest import Manifest
 from tinydarknet import device as devices
 from tinydarknet.device import Device
-from tinydarknet.evaluation.calibration import Calibration, calibrate
-from tinydarknet.evaluation.counting import REFERENCE_BATCH, Score, count, reference_positions
+from tinydarknet.evaluation.calibration import calibrate
+from tinydarknet.evaluation.counting import REFERENCE_BATCH, count, reference_positions
 from tinydarknet.evaluation.options import EvaluateOptions
+from tinydarknet.evaluation.outcome import Outcome
 from tinydarknet.evaluation.scoring import Evaluation, classifier_for, evaluate_images
+from tinydarknet.evaluation.tables import SizeRow
 from tinydarknet.evaluation.worst import WorstInputs, draw_inputs
-from tinydarknet.evaluation.writing import Findings, SizeRow, score_fields, to_json, write_findings
+from tinydarknet.evaluation.writing import Findings, to_json, write_findings
 from tinydarknet.feed.opening import open_eval_feed
 from tinydarknet.model.checkpoint import Checkpoint, build_network
 from tinydarknet.model.description import check_classes
@@ -113,88 +114,49 @@ def size_row(one: Pass) -> SizeRow:
 
 
 def conclude(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> None:
-    """Print the counts, and write what was asked for."""
-    options, evaluation = setting.options, first.evaluation
-    calibration = calibrate(evaluation.scores)
+    """Print the counts, then write what was asked for.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    outcome = outcome_of(setting, first, sizes)
+    print(first.choice)
+    for line in outcome.lines():
+        print(line)
+    options, manifest, scores = setting.options, setting.manifest, first.evaluation.scores
+    try:
+        if options.json is not None:
+            write_bytes(options.json, to_json(outcome.fields()).encode())
+        if options.report_dir is not None:
+            keys = read_index_table(options.val_data_path, manifest, ["key"]).column("key").to_pylist()
+            findings = Findings(scores, keys, manifest.classes, outcome.calibration, first.pictures, sizes)
+            names = write_findings(options.report_dir, findings, outcome.fields(), figures=options.plots)
+            print(f"wrote {', '.join(names)} to {options.report_dir}")
+    except OSError as error:
+        raise UserError(f"the results cannot be written ({error}): choose another --report-dir or --json") from error
+
+
+def outcome_of(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> Outcome:
+    """Everything that is said about the passes."""
+    options, manifest, device, evaluation = setting.options, setting.manifest, setting.device, first.evaluation
     reference = None
     if options.legacy_drop:
-        positions = reference_positions(setting.manifest.rows, REFERENCE_BATCH, setting.device.world_size)
-        reference = count(evaluation.scores[positions])
-    print(first.choice)
-    for line in lines(setting, evaluation, calibration, reference, sizes):
-        print(line)
-    summary = summarize(setting, first, calibration, reference, sizes)
-    if options.json is not None:
-        write_bytes(options.json, to_json(summary).encode())
-    if options.report_dir is not None:
-        index = read_index_table(options.val_data_path, setting.manifest, ["key"])
-        keys, classes = index.column("key").to_pylist(), setting.manifest.classes
-        findings = Findings(evaluation.scores, keys, classes, calibration, first.pictures, sizes)
-        names = write_findings(options.report_dir, findings, summary, figures=options.plots)
-        print(f"wrote {', '.join(names)} to {options.report_dir}")
-
-
-def lines(
-    setting: Setting,
-    evaluation: Evaluation,
-    calibration: Calibration,
-    reference: Score | None,
-    sizes: Sequence[SizeRow],
-) -> list[str]:
-    """What is said about an evaluation."""
-    score, flip = evaluation.score, evaluation.flip_score
-    said = [score.line()]
-    for name, hits in (("top-1", score.top1), ("top-5", score.top5)):
-        low, high = score.interval(hits)
-        said.append(f"{name}: {_of(hits, score.total)} (95 % interval {100 * low:.2f} to {100 * high:.2f})")
-    if flip is not None:
-        said.append(f"with mirror images: top-1 {_of(flip.top1, flip.total)}, top-5 {_of(flip.top5, flip.total)}")
-    if reference is not None:
-        said.append(
-            f"counted as the reference does, without the last incomplete batch of {REFERENCE_BATCH} on each rank "
-            f"({setting.device.world_size}): top-1 {_of(reference.top1, reference.total)}, "
-            f"top-5 {_of(reference.top5, reference.total)}"
-        )
-    said.append(
-        f"calibration: mean probability {calibration.mean_confidence:.4f}, expected error {calibration.expected_error:.4f}, "
-        f"mean loss {calibration.mean_loss:.4f}"
+        reference = count(evaluation.scores[reference_positions(manifest.rows, REFERENCE_BATCH, device.world_size)])
+    return Outcome(
+        evaluation.score,
+        evaluation.flip_score,
+        reference,
+        calibrate(evaluation.scores),
+        sizes,
+        first.image_size,
+        device.world_size,
+        {
+            "feed": first.choice,
+            "device_target": device.target,
+            "checkpoint_path": str(options.checkpoint_path),
+            "weights": setting.checkpoint.description.model.source,
+            "val_data_path": str(options.val_data_path),
+            "dataset_digest": manifest.logical_digest,
+            "versions": devices.versions(),
+        },
     )
-    if len(sizes) > 1:
-        said += [
-            f"at {row.image_size} px: top-1 {_of(row.top1, row.total)}, top-5 {_of(row.top5, row.total)}"
-            for row in sizes
-        ]
-    return said
-
-
-def summarize(
-    setting: Setting, first: Pass, calibration: Calibration, reference: Score | None, sizes: Sequence[SizeRow]
-) -> dict[str, Any]:
-    """The same for machines."""
-    score, flip = first.evaluation.score, first.evaluation.flip_score
-    fields: dict[str, Any] = {
-        **score_fields(score),
-        "seconds": round(score.seconds, 3),
-        "image_size": first.image_size,
-        "feed": first.choice,
-        "device_target": setting.device.target,
-        "world_size": setting.device.world_size,
-        "checkpoint_path": str(setting.options.checkpoint_path),
-        "weights": setting.checkpoint.description.model.source,
-        "val_data_path": str(setting.options.val_data_path),
-        "dataset_digest": setting.manifest.logical_digest,
-        "calibration": dataclasses.asdict(calibration),
-        "versions": devices.versions(),
-    }
-    if flip is not None:
-        fields["flip"] = score_fields(flip)
-    if reference is not None:
-        ranks = {"batch_size": REFERENCE_BATCH, "ranks": setting.device.world_size}
-        fields["legacy_drop"] = {**ranks, **score_fields(reference)}
-    if len(sizes) > 1:
-        fields["sweep"] = [dataclasses.asdict(row) for row in sizes]
-    return fields
-
-
-def _of(hits: int, total: int) -> str:
-    return f"{hits} of {total}, {100 * hits / total:.2f} %" if total else "0 of 0"

@@ -1,4 +1,4 @@
-"""Scores -> rows for people and machines: by class, by pair of classes taken for each other, by image; pure."""
+"""Scores -> rows for people and machines: by class, by pair of classes taken for each other, by image, by image size; pure."""
 
 from __future__ import annotations
 
@@ -65,6 +65,20 @@ class WorstImage:
     own_probability: float
     """Of the right class."""
     loss: float
+
+
+@dataclass(frozen=True)
+class SizeRow:
+    """The counts at one image size."""
+
+    image_size: int
+    top1: int
+    top5: int
+    total: int
+    flip_top1: int | None
+    """With mirror images; None without --flip."""
+    flip_top5: int | None
+    seconds: float
 
 
 def class_rows(scores: np.ndarray, classes: Sequence[ClassEntry]) -> list[ClassRow]:

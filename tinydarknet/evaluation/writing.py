@@ -17,11 +17,11 @@ from convert.files import published, write_bytes
 from convert.manifest import ClassEntry
 from tinydarknet.evaluation import plots
 from tinydarknet.evaluation.calibration import Calibration
-from tinydarknet.evaluation.counting import Score
 from tinydarknet.evaluation.sheet import draw_worst
 from tinydarknet.evaluation.tables import (
     ClassRow,
     ConfusedPair,
+    SizeRow,
     WorstImage,
     class_rows,
     confused_pairs,
@@ -32,20 +32,6 @@ from tinydarknet.evaluation.tables import (
 SUMMARY_NAME = "evaluation.json"
 SUMMARY_PAIRS = 100
 """Confused pairs in the JSON file; the CSV file has all."""
-
-
-@dataclass(frozen=True)
-class SizeRow:
-    """The counts at one image size."""
-
-    image_size: int
-    top1: int
-    top5: int
-    total: int
-    flip_top1: int | None
-    """With mirror images; None without --flip."""
-    flip_top5: int | None
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -107,15 +93,6 @@ def write_images(path: Path, scores: np.ndarray, keys: list[str]) -> None:
     columns["guesses"] = pa.FixedSizeListArray.from_arrays(pa.array(guesses.reshape(-1)), guesses.shape[1])
     with published(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
-
-
-def score_fields(score: Score) -> dict[str, Any]:
-    """Counts, fractions and their 95 % intervals, by name."""
-    fields: dict[str, Any] = {"top1": score.top1, "top5": score.top5, "total": score.total}
-    if score.total:
-        fields |= score.accuracies
-        fields |= {f"{name}_interval": list(score.interval(fields[name])) for name in ("top1", "top5")}
-    return fields
 
 
 def to_json(fields: dict[str, Any]) -> str:
