@@ -37,6 +37,7 @@ COMMANDS = {
     "benchmarks/predict.py": [],
     "benchmarks/compare.py": ["old.jsonl", "new.jsonl"],
     "benchmarks/report.py": [],
+    "benchmarks/infer_rate.py": [],
 }
 """Every command, with the arguments that it cannot do without."""
 

@@ -7,8 +7,10 @@ from typing import Any
 NAME = "tinydarknet"
 
 
-def create_network(name: str, *args: Any, **kwargs: Any) -> Any:
-    """Make `tinydarknet.network.TinyDarkNet(*args, **kwargs)`, such as `create_network("tinydarknet", num_classes=10)`.
+def create_network(name: str, num_classes: int = 1000, **kwargs: Any) -> Any:
+    """Make a `TinyDarkNet`, such as `create_network("tinydarknet", num_classes=10)`.
+
+    Further arguments are those of `tinydarknet.model.network.TinyDarkNet`.
 
     Raises:
         ValueError: `name` is another network.
@@ -17,4 +19,4 @@ def create_network(name: str, *args: Any, **kwargs: Any) -> Any:
         raise ValueError(f"the only network here is {NAME!r}, got {name!r}")
     from tinydarknet.model.network import TinyDarkNet
 
-    return TinyDarkNet(*args, **kwargs)
+    return TinyDarkNet(num_classes, **kwargs)

@@ -9,7 +9,8 @@ import numpy as np
 
 from convert.errors import UserError
 from convert.manifest import load_manifest
-from tinydarknet.evaluation.counting import count_hits
+from tinydarknet.evaluation.counting import count
+from tinydarknet.evaluation.scores import score_batch
 from tinydarknet.exporting.design import Design
 from tinydarknet.exporting.running import Runner, run_in_batches
 from tinydarknet.exporting.samples import dataset_images
@@ -40,13 +41,14 @@ def measure_accuracy(run: Runner, design: Design, data_path: Path) -> Accuracy:
     Raises:
         UserError: no dataset, a damaged one, or a network whose output is no number.
     """
-    counts = np.zeros(3, np.int64)
+    tables = []
     for images in dataset_images(design.image_size, data_path):
         inputs = images.inputs(design.input, design.model.normalization)
         answers = run_in_batches(run, inputs, design.batch or len(images.labels))
         try:
-            counts += count_hits(answers, images.labels)
+            # of probabilities as of logits: only their order counts
+            tables.append(score_batch(answers, images.labels, np.arange(len(answers))))
         except ValueError as error:
             raise UserError(f"cannot score the export on {data_path}: {error}") from error
-    top1, top5, total = (int(count) for count in counts)
-    return Accuracy(top1, top5, total, load_manifest(data_path).logical_digest)
+    score = count(np.concatenate(tables))
+    return Accuracy(score.top1, score.top5, score.total, load_manifest(data_path).logical_digest)

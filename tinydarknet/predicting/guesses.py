@@ -49,5 +49,5 @@ def as_tile(path: Path, pixels: np.ndarray, guesses: list[Guess]) -> Tile:
     best = guesses[0]
     return Tile(
         np.ascontiguousarray(pixels.transpose(1, 2, 0)),
-        (f"{100 * best.probability:.1f} % {best.name.split(',')[0]}", path.name),
+        (f"{100 * best.probability:.1f} % {best.name.split(',')[0]}", path.stem),
     )
