@@ -8,7 +8,7 @@ NAME = "tinydarknet"
 
 
 def create_network(name: str, *args: Any, **kwargs: Any) -> Any:
-    """Make `tinydarknet.network.TinyDarkNet(*args, **kwargs)`, such as `create_network("tinydarknet", num_classes=10)`.
+    """Make `tinydarknet.model.network.TinyDarkNet(*args, **kwargs)`, such as `create_network("tinydarknet", num_classes=10)`.
 
     Raises:
         ValueError: `name` is another network.

@@ -114,7 +114,7 @@ def default_options() -> dict[str, Any]:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(path.read_bytes(), parse_constant=_no_number)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: name the folder of a training run") from error
     except (ValueError, RecursionError) as error:
@@ -122,6 +122,10 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise UserError(f"{path} holds no JSON object: restore it")
     return fields
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _picture(folder: Path, path: Path) -> Picture | None:

@@ -7,7 +7,6 @@ checkpoint and does some steps again. Torn lines are counted and named, and what
 from __future__ import annotations
 
 import json
-import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -25,6 +24,11 @@ _LINE_BYTES_MAX = 1 << 20
 _EVENT_START = b'{"event"'
 _COUNT_MAX = 1 << 53
 """Larger integers are not exact in JSON readers."""
+_NUMBER_MAX = 3.5e38
+"""Of float32."""
+_TIME_MAX_S = 1e11
+_RATE_MIN = 1e-6
+"""Images/s; a slower step is no step."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,8 @@ class _Reader:
         try:
             fields = json.loads(line)
             time_s = _number(fields, "unix_time_s")
+            if not 0 <= time_s <= _TIME_MAX_S:
+                raise ValueError(f"unix_time_s must be in [0, {_TIME_MAX_S:g}], got {time_s}")
             kind = fields["event"]
             if kind == "start":
                 self._start(fields, time_s)
@@ -174,8 +180,8 @@ class _Reader:
         if kind == "step":
             step = _count(fields, "step", 1)
             values = {name: _number(fields, name) for name in self._columns}
-            if values["images_per_s"] <= 0:
-                raise ValueError("images_per_s must be positive")
+            if values["images_per_s"] < _RATE_MIN:
+                raise ValueError(f"images_per_s must be at least {_RATE_MIN}, got {values['images_per_s']}")
             self._go_back(step - 1)
             self._number.append(step)
             for name, value in values.items():
@@ -206,8 +212,8 @@ class _Reader:
 
 def _number(fields: Mapping[str, Any], name: str) -> float:
     value = fields[name]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _NUMBER_MAX:
+        raise ValueError(f"{name} must be a number within float32's range, got {value!r}")
     return float(value)
 
 
