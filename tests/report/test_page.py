@@ -208,6 +208,19 @@ def test_pictures_of_the_run_are_embedded(tmp_path):
     assert "no picture" not in text
 
 
+def test_damaged_images_and_growing_sizes_are_shown(tmp_path):
+    events = finished()
+    for event in events:
+        if event["event"] == "step" and event["step"] <= 30:
+            event["image_size"] = 128
+    events.insert(9, {"event": "replaced", "step": 9, "image": "row 7 (a/b.JPEG) is damaged", "unix_time_s": 1e9})
+    text = report(write_run(tmp_path / "run", lines(events)))
+    page = Page(text)
+    assert "1 damaged training image was replaced" in text
+    assert ["9", "row 7 (a/b.JPEG) is damaged"] in page.rows
+    assert "image-size" in [attributes["data-plot"] for name, attributes in page.tags if name == "svg"]
+
+
 def test_a_long_runs_page_is_small_and_keeps_the_extremes(tmp_path):
     events = [start(0, 1e9, total_steps=30_000, steps_per_epoch=1000), *steps(0, 30_000, 1e9)]
     events = [event for event in events if event["event"] in ("start", "step")]
