@@ -5,7 +5,6 @@ from __future__ import annotations
 import mindspore as ms
 import numpy as np
 import pytest
-from tinydarknet.feed.sizes import ImageSizes
 
 from tinydarknet.colour import DARKNET
 from tinydarknet.feed.augment import Augmentation
