@@ -2,7 +2,8 @@
 #
 #   make demo                        the whole path on a built-in sample: no ImageNet, no accelerator
 #   make mindrecord IMAGENET=dir     dir holds train/ and val/
-#   make train train-8p eval export bench            on ImageNet once IMAGENET is given, else on the sample
+#   make train train-8p eval export report bench     on ImageNet once IMAGENET is given, else on the sample
+#   make report RUN=dir              a page about a training run
 #   make train ARGS="--epoch-size 90 --lr-init 0.05"  passes options on
 
 SHELL := /bin/bash

@@ -105,6 +105,8 @@ def main() -> int:
         outcome=lambda _: _load(folder / "step_time.json")["verdict"],
     )  # fmt: skip
 
+    demo.run("report", "-m", "tinydarknet.report", "--runs", run, outcome=_last_line)
+
     print(f"\n{demo.table()}")
     score = _load(folder / "evaluation.json")
     if score["top1"] < ACCURACY_WANTED * score["total"]:

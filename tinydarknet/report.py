@@ -42,7 +42,7 @@ def write_report(options: ReportOptions) -> None:
     page = run_page(runs[0]) if len(runs) == 1 else comparison_page(runs)
     out = options.out or options.runs[0] / PAGE_NAME
     try:
-        write_bytes(out, page.encode())
+        write_bytes(out, page.encode(errors="backslashreplace"))  # names of files need not be UTF-8
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}): choose another --out") from error
     print(f"{out}: {len(page) / 1e3:,.0f} KB")

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "README_CN.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted(
+    [*(ROOT / name for name in ("README.md", "README_CN.md", "CONTRIBUTING.md")), *(ROOT / "docs").glob("*.md")]
+)
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -207,3 +209,40 @@ def test_a_wrong_command_would_be_found():
     ]
     assert "bogus" not in options_of("convert verify")
     assert "quick" in options_of("convert verify")
+
+
+def test_files_named_in_code_exist():
+    named = re.compile(r"(?<![\w./-])(?:convert|tinydarknet|benchmarks|scripts|tests|docs)(?:/[\w.-]+)+")
+    wrong = []
+    for name, path in zip(NAMES, DOCUMENTS, strict=True):
+        for span in code_of(path.read_text("utf-8")):
+            found = (match.rstrip(".") for match in named.findall(span))
+            wrong += [(name, file) for file in found if not (ROOT / file).exists() and "results" not in file]
+    assert wrong == []
+
+
+def test_the_tree_drawn_in_the_architecture_page_is_the_tree():
+    """Every folder of code is drawn, and what is drawn exists where it is drawn."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    drawing = next(block for block in FENCE.findall(page) if "convert/ " in block)
+    folders: dict[int, Path] = {-1: ROOT}
+    drawn = set()
+    for line in drawing.splitlines()[1:-1]:
+        indent = len(line) - len(line.lstrip())
+        name = line.split()[0].rstrip(",")
+        parent = next(folders[depth] for depth in range(indent - 1, -2, -1) if depth in folders)
+        assert (parent / name).exists(), line
+        for other in re.findall(r"\b\w+\.py\b", line):
+            assert list(parent.rglob(other)), f"{other} in: {line}"
+        folders = {depth: folder for depth, folder in folders.items() if depth < indent}
+        folders[indent] = parent / name if name.endswith("/") else parent
+        drawn.add((parent / name).resolve())
+    code = {init.parent for room in ("convert", "tinydarknet") for init in (ROOT / room).rglob("__init__.py")}
+    assert [str(folder.relative_to(ROOT)) for folder in code - drawn] == []
+
+
+def test_the_changelog_has_its_fixed_headings():
+    releases = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)[1:]
+    assert releases
+    for release in releases:
+        assert re.findall(r"^### (.*)", release, re.MULTILINE) == ["Features", "Breaking changes", "Fixes"]

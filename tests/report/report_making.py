@@ -40,6 +40,7 @@ def steps(first: int, last: int, time_s: float, salt: str = "") -> list[dict[str
             "learning_rate": 0.1 / (1 + number),
             "images_per_s": round(rng.uniform(800, 1200), 2),
             "waiting_share": round(rng.random() / 50, 4),
+            "image_size": 224,
         }
         events.append({"event": "step", **fields, "ids_crc32": 7, "unix_time_s": time_s + number})
         if number % PER_EPOCH == 0:

@@ -19,7 +19,7 @@ def test_a_finished_run_is_read_whole(tmp_path):
     log = read(tmp_path, lines(finished()))
     logged = [event for event in finished() if event["event"] == "step"]
     assert log.steps.step.tolist() == list(range(1, TOTAL + 1))
-    for name in ("loss", "learning_rate", "images_per_s", "waiting_share"):
+    for name in ("loss", "learning_rate", "images_per_s", "waiting_share", "image_size"):
         assert getattr(log.steps, name).tolist() == [event[name] for event in logged]
     assert [(entry.step, entry.top1, entry.top5, entry.total) for entry in log.evaluations] == [
         (20, 30, 50, 100), (40, 50, 70, 100), (60, 70, 90, 100),
@@ -84,6 +84,17 @@ def test_a_line_that_is_no_event_is_counted_and_passed_over(line, tmp_path):
 def test_events_that_this_program_does_not_know_are_no_damage(tmp_path):
     log = read(tmp_path, lines([start(0, 1e9), {"event": "later", "unix_time_s": 1e9}, *steps(0, 1, 1e9)]))
     assert (log.damaged_lines, len(log.steps)) == ((), 1)
+
+
+def test_a_damaged_image_is_named_once(tmp_path):
+    def told(step, name):
+        return {"event": "replaced", "step": step, "image": name, "unix_time_s": 1e9}
+
+    events = [start(0, 1e9), told(2, "a"), *steps(0, 3, 1e9), told(3, "b"), start(0, 2e9), told(2, "a")]
+    assert [(entry.step, entry.sentence) for entry in read(tmp_path, lines(events)).replacements] == [
+        (2, "a"),
+        (3, "b"),
+    ]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

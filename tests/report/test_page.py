@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 from html.parser import HTMLParser
 
@@ -176,6 +177,22 @@ def test_what_comes_from_files_stays_text(tmp_path):
         assert HOSTILE in json.dumps(page.figures, ensure_ascii=False).replace('\\"', '"').replace("\\\\", "\\")
 
 
+@pytest.mark.parametrize("low", [True, False])
+def test_the_extremes_of_numbers_are_drawn(low, tmp_path):
+    events = [start(0, 0 if low else 1e11, total_steps=2**53 - 1, global_batch=2**53 - 1), *steps(0, 9, 1e9)]
+    for number, event in enumerate(events[1:]):
+        extremes = (-3.4e38, 1e-6) if low else (3.4e38, 3.4e38)
+        if number % 2:
+            event.update(dict.fromkeys(("loss", "learning_rate", "waiting_share"), extremes[0]))
+        event["images_per_s"] = extremes[1]
+    assert Page(report(write_run(tmp_path / "run", lines(events)))).count("svg") == 5
+
+
+def test_names_that_are_no_utf8_have_a_page(tmp_path):
+    folder = write_run(tmp_path / os.fsdecode(b"r\xff"), lines(finished()), {"seed": "\ud800"})
+    assert "r\\udcff" in report(folder)
+
+
 def test_pictures_of_the_run_are_embedded(tmp_path):
     folder = write_run(tmp_path / "run", lines(finished()))
     (folder / "evaluation").mkdir()
@@ -189,6 +206,19 @@ def test_pictures_of_the_run_are_embedded(tmp_path):
     ]
     assert 'href="evaluation/worst%20images.png"' in text
     assert "no picture" not in text
+
+
+def test_damaged_images_and_growing_sizes_are_shown(tmp_path):
+    events = finished()
+    for event in events:
+        if event["event"] == "step" and event["step"] <= 30:
+            event["image_size"] = 128
+    events.insert(9, {"event": "replaced", "step": 9, "image": "row 7 (a/b.JPEG) is damaged", "unix_time_s": 1e9})
+    text = report(write_run(tmp_path / "run", lines(events)))
+    page = Page(text)
+    assert "1 damaged training image was replaced" in text
+    assert ["9", "row 7 (a/b.JPEG) is damaged"] in page.rows
+    assert "image-size" in [attributes["data-plot"] for name, attributes in page.tags if name == "svg"]
 
 
 def test_a_long_runs_page_is_small_and_keeps_the_extremes(tmp_path):
@@ -239,6 +269,7 @@ def test_damaged_folders_are_refused_in_one_sentence(tmp_path, run_folder):
         [
             ("config.json", None, "config.json is missing"),
             ("config.json", "{", "not valid JSON"),
+            ("config.json", '{"lr_init": NaN}', "not valid JSON"),
             ("environment.json", "[]", "holds no JSON object"),
             ("environment.json", '{"datasets": {"train": {}}}', "its datasets are no cards"),
             ("environment.json", '{"datasets": 3}', "its datasets are no cards"),

@@ -79,6 +79,10 @@ def run_drawings(log: RunLog, summary: Summary) -> list[Drawing]:
             ),
         ),
     ]
+    if len(set(steps.image_size.tolist())) > 1:
+        sides = Line(x, steps.image_size.astype(np.float64))
+        svg = plots.lines("image-size", [sides], "step", "image side, pixels", from_zero=True, marks=starts)
+        drawings.append(Drawing("Image size", "of the training images", svg))
     if summary.step_time is not None:
         time = summary.step_time
         svg, behind = plots.histogram(

@@ -22,7 +22,8 @@ PICTURES_MAX = 24
 SHEET_PREFIX = "sheet"
 """Pictures whose names start with it belong to the dataset: `convert inspect DIR --sheet RUN/sheet-train.png`."""
 
-_MEDIA_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg"}
+_WIDE_PIXELS = 1200
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,15 @@ class Picture:
     """Path below the run's folder, with /."""
     address: str
     """What an <img> or a link takes: a data: URI, or for a large file its path below the run's folder."""
+    width: int
+    """Pixels."""
+    height: int
     embedded: bool
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether half a page is too narrow for it."""
+        return self.width >= _WIDE_PIXELS or self.width > 1.5 * self.height
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,7 @@ def default_options() -> dict[str, Any]:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(path.read_bytes(), parse_constant=_no_number)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: name the folder of a training run") from error
     except (ValueError, RecursionError) as error:
@@ -124,16 +133,23 @@ def _object(path: Path) -> dict[str, Any]:
     return fields
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _picture(folder: Path, path: Path) -> Picture | None:
     """The picture in `path`; None if it is no file, or no picture whatever its name says."""
+    from PIL import Image
+
     if not path.is_file():
         return None
-    name = path.relative_to(folder).as_posix()
-    with path.open("rb") as stream:
-        content = stream.read(PICTURE_BYTES_MAX + 1)
-    media_type = next((kind for magic, kind in _MEDIA_TYPES.items() if content.startswith(magic)), None)
-    if media_type is None:
+    try:
+        with Image.open(path, formats=tuple(_MEDIA_TYPES)) as image:  # reads no more than its header
+            media_type, width, height = _MEDIA_TYPES[str(image.format)], image.width, image.height
+    except (OSError, Image.DecompressionBombError):
         return None
-    if len(content) > PICTURE_BYTES_MAX:
-        return Picture(name, quote(name), embedded=False)
-    return Picture(name, f"data:{media_type};base64,{base64.b64encode(content).decode()}", embedded=True)
+    name = path.relative_to(folder).as_posix()
+    if path.stat().st_size > PICTURE_BYTES_MAX:
+        return Picture(name, quote(name), width, height, embedded=False)
+    content = base64.b64encode(path.read_bytes()).decode()
+    return Picture(name, f"data:{media_type};base64,{content}", width, height, embedded=True)

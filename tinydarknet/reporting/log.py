@@ -7,7 +7,6 @@ checkpoint and does some steps again. Torn lines are counted and named, and what
 from __future__ import annotations
 
 import json
-import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -20,11 +19,18 @@ import numpy as np
 from convert.errors import UserError
 
 LOG_NAME = "log.jsonl"
+REPLACEMENTS_MAX = 1000
+"""Damaged images that are remembered by name."""
 
 _LINE_BYTES_MAX = 1 << 20
 _EVENT_START = b'{"event"'
 _COUNT_MAX = 1 << 53
 """Larger integers are not exact in JSON readers."""
+_NUMBER_MAX = 3.5e38
+"""Of float32."""
+_TIME_MAX_S = 1e11
+_RATE_MIN = 1e-6
+"""Images/s; a slower step is no step."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Steps:
     """Over all ranks, of this step (or stretch) alone."""
     waiting_share: np.ndarray
     """0 to 1: of all time since the start, the share that passed waiting for data."""
+    image_size: np.ndarray
+    """int64: side of the training images, pixels."""
 
     def __len__(self) -> int:
         return len(self.step)
@@ -54,6 +62,16 @@ class Evaluation:
     top5: int
     total: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A damaged training image whose place another one took."""
+
+    step: int
+    """When it was first noticed."""
+    sentence: str
+    """Where it lies and what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,8 @@ class RunLog:
     evaluations: tuple[Evaluation, ...]
     checkpoints: tuple[int, ...]
     """Steps after which a checkpoint was written."""
+    replacements: tuple[Replacement, ...]
+    """Each damaged image once, however often it came up; at most REPLACEMENTS_MAX."""
     sessions: tuple[Session, ...]
     """At least one."""
     superseded_steps: int
@@ -118,10 +138,11 @@ def read_log(folder: Path) -> RunLog:
 class _Reader:
     def __init__(self) -> None:
         self.sessions: list[Session] = []
-        self._number = array("q")
+        self._number, self._image_size = array("q"), array("q")
         self._columns = {name: array("d") for name in ("loss", "learning_rate", "images_per_s", "waiting_share")}
         self._evaluations: list[Evaluation] = []
         self._checkpoints: list[int] = []
+        self._replaced: dict[str, int] = {}
         self._superseded = 0
         self._damaged: list[int] = []
 
@@ -140,9 +161,10 @@ class _Reader:
     def log(self) -> RunLog:
         columns = {name: np.array(values, np.float64) for name, values in self._columns.items()}
         return RunLog(
-            Steps(step=np.array(self._number, np.int64), **columns),
+            Steps(np.array(self._number, np.int64), image_size=np.array(self._image_size, np.int64), **columns),
             tuple(self._evaluations),
             tuple(self._checkpoints),
+            tuple(Replacement(step, sentence) for sentence, step in self._replaced.items()),
             tuple(self.sessions),
             self._superseded,
             tuple(self._damaged),
@@ -152,6 +174,8 @@ class _Reader:
         try:
             fields = json.loads(line)
             time_s = _number(fields, "unix_time_s")
+            if not 0 <= time_s <= _TIME_MAX_S:
+                raise ValueError(f"unix_time_s must be in [0, {_TIME_MAX_S:g}], got {time_s}")
             kind = fields["event"]
             if kind == "start":
                 self._start(fields, time_s)
@@ -172,12 +196,13 @@ class _Reader:
     def _heard(self, kind: object, fields: Mapping[str, Any], time_s: float) -> None:
         changes: dict[str, Any] = {"last_unix_s": time_s}
         if kind == "step":
-            step = _count(fields, "step", 1)
+            step, image_size = _count(fields, "step", 1), _count(fields, "image_size", 1)
             values = {name: _number(fields, name) for name in self._columns}
-            if values["images_per_s"] <= 0:
-                raise ValueError("images_per_s must be positive")
+            if values["images_per_s"] < _RATE_MIN:
+                raise ValueError(f"images_per_s must be at least {_RATE_MIN}, got {values['images_per_s']}")
             self._go_back(step - 1)
             self._number.append(step)
+            self._image_size.append(image_size)
             for name, value in values.items():
                 self._columns[name].append(value)
             changes["last_step"] = step
@@ -189,6 +214,9 @@ class _Reader:
             self._evaluations.append(Evaluation(**counts, total=total, seconds=_number(fields, "seconds")))
         elif kind == "checkpoint":
             self._checkpoints.append(_count(fields, "step"))
+        elif kind == "replaced":
+            if len(self._replaced) < REPLACEMENTS_MAX:
+                self._replaced.setdefault(str(fields["image"]), _count(fields, "step"))
         elif kind == "end":
             changes["status"] = _count(fields, "status")
         self.sessions[-1] = replace(self.sessions[-1], **changes)
@@ -198,7 +226,7 @@ class _Reader:
         if self._number and self._number[-1] > step:
             keep = bisect_right(self._number, step)
             self._superseded += len(self._number) - keep
-            for values in (self._number, *self._columns.values()):
+            for values in (self._number, self._image_size, *self._columns.values()):
                 del values[keep:]
             self._evaluations = [entry for entry in self._evaluations if entry.step <= step]
             self._checkpoints = [number for number in self._checkpoints if number <= step]
@@ -206,8 +234,8 @@ class _Reader:
 
 def _number(fields: Mapping[str, Any], name: str) -> float:
     value = fields[name]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _NUMBER_MAX:
+        raise ValueError(f"{name} must be a number within float32's range, got {value!r}")
     return float(value)
 
 

@@ -72,6 +72,9 @@ def _notes(log: RunLog) -> list[str]:
             f"{log.superseded_steps:,} logged {lines} not count: a resumed run went back to its checkpoint and did these steps "
             "again; what was logged later is shown."
         )
+    if log.replacements:
+        images = "image was" if len(log.replacements) == 1 else "images were"
+        notes.append(f"{len(log.replacements):,} damaged training {images} replaced by others: see Dataset.")
     if log.damaged_lines:
         shown = ", ".join(str(number) for number in log.damaged_lines[:10])
         more = " and more" if len(log.damaged_lines) > 10 else ""
@@ -90,6 +93,7 @@ def _figures(run: RunRecord, summary: Summary) -> dict[str, Any]:
         "steps": _step_figures(run.log),
         "evaluations": [dataclasses.asdict(entry) for entry in run.log.evaluations],
         "checkpoints": run.log.checkpoints[-STEPS_WHOLE_MAX:],
+        "replacements": [dataclasses.asdict(entry) for entry in run.log.replacements],
         "sessions": [dataclasses.asdict(session) for session in run.log.sessions],
         "superseded_steps": run.log.superseded_steps,
         "damaged_lines": run.log.damaged_lines[:STEPS_WHOLE_MAX],

@@ -94,8 +94,15 @@ def histogram(name: str, values: np.ndarray, x_label: str, y_label: str, marks: 
 
     def draw(axes: Axes) -> None:
         bins = int(np.clip(2 * len(shown) ** (1 / 3), 10, 60))  # Rice's rule
+        ends = (0.99 * float(shown.min()), 1.01 * float(shown.max()))  # apart even if all values are equal
         axes.hist(
-            shown, bins=bins, color=_STAND_IN["series-1"], alpha=0.85, edgecolor=_STAND_IN["paper"], linewidth=0.6
+            shown,
+            bins=bins,
+            range=ends,
+            color=_STAND_IN["series-1"],
+            alpha=0.85,
+            edgecolor=_STAND_IN["paper"],
+            linewidth=0.6,
         )
         for mark in marks:
             axes.axvline(mark, color=_STAND_IN["ink"], linewidth=0.9, dashes=(2, 3))
