@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.budget import ASSUMED_COMPUTE_MS, REFERENCE_STEP_MS, Host, predict_step
-from benchmarks.reporting.tables import JITTERS, jitter_ratios
+from benchmarks.reporting.tables import JITTER_CASES, JITTERS
 from benchmarks.results import Result, of_benchmark
 
 if TYPE_CHECKING:
@@ -92,17 +92,14 @@ def _budget(figure: Figure, rates: list[Result]) -> None:
 
 
 def _jitter(figure: Figure, _: list[Result]) -> None:
-    for axes, (title, share) in zip(
-        figure.subplots(1, 2, sharey=True),
-        (("feed as slow as the network", 1.0), ("feed twice as fast", 0.5)),
-        strict=True,
-    ):
-        for queue, ratios in jitter_ratios(share).items():
-            axes.plot([100 * jitter for jitter in JITTERS], ratios, marker="o", markersize=3, label=f"{queue} ready")
-        axes.set_title(title, fontsize=9)
-        axes.set_xlabel("jitter, standard deviation in % of the mean")
-        axes.legend(frameon=False)
-    figure.axes[0].set_ylabel("simulated step / max(compute, feed)")
+    axes = figure.subplots()
+    for case in JITTER_CASES:
+        style = ("--" if case.feed_share < 1 else "-") if case.varies == "feed" else ":"
+        label = f"{case.words}, {case.queue} ready"
+        axes.plot([100 * jitter for jitter in JITTERS], case.ratios, style, marker="o", markersize=3, label=label)
+    axes.set_xlabel("standard deviation of what varies, % of its mean")
+    axes.set_ylabel("simulated step / max(compute, feed)")
+    figure.legend(frameon=False, loc="outside right upper", fontsize=7)
 
 
 _PANELS: tuple[tuple[str, str, str, str], ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ FEED_NAMES = {
 }
 JITTERS = (0.0, 0.1, 0.2, 0.5, 1.0)
 QUEUES = (1, 3, 18)
-_SIMULATED_STEPS = 1000
+_SIMULATED_STEPS, _SIMULATED_RANKS = 1000, 8
 
 _README_HEADS: dict[Language, tuple[str, ...]] = {
     "en": ("loader", "reads", "images per core-second", "times the reference's operators", "cores for 9,846 images/s"),
@@ -147,23 +148,44 @@ def budget(rates: Sequence[Result], hosts: Sequence[Host]) -> str:
     return table(("feed", "cores for 9,846 images/s", *(f"predicted ms, {head}" for head in heads)), rows)
 
 
-def jitter_ratios(feed_share: float, ranks: int = 8) -> dict[int, list[float]]:
-    """Simulated step over `max(compute, feed)` for every queue and jitter; the feed takes `feed_share` of the compute time."""
-    return {queue: [_jitter_ratio(ranks, queue, feed_share, jitter) for jitter in JITTERS] for queue in QUEUES}
+@dataclass(frozen=True)
+class JitterCase:
+    """What varies in a simulation, and how much slack the feed has."""
+
+    words: str
+    feed_share: float
+    """Mean time of a batch over mean time of a step on one rank."""
+    varies: Literal["feed", "network"]
+    queue: int
+    """Batches ready beyond the one that is computed on."""
+
+    @property
+    def ratios(self) -> list[float]:
+        """The simulated step over `max(compute, feed)`, for each of JITTERS."""
+        return [_jitter_ratio(self, jitter) for jitter in JITTERS]
 
 
-def jitter(ranks: int = 8) -> str:
-    """What jitter does to the formula, for a feed that is as fast as the network and for one that has half its time left."""
-    rows = []
-    for words, share in (("as long as the network", 1.0), ("half as long", 0.5)):
-        for queue, ratios in jitter_ratios(share, ranks).items():
-            rows.append([words, str(queue), *(f"{ratio:.2f}" for ratio in ratios)])
-    return table(("the feed takes", "batches ready", *(f"jitter {jitter:.0%}" for jitter in JITTERS)), rows)
+JITTER_CASES = (
+    *(JitterCase("the feed, as slow as the network", 1.0, "feed", queue) for queue in QUEUES),
+    *(JitterCase("the feed, twice as fast as the network", 0.5, "feed", queue) for queue in QUEUES),
+    JitterCase("the network, feed twice as fast", 0.5, "network", QUEUES[-1]),
+)
+
+
+def jitter() -> str:
+    """What jitter of the feed, and of the network, does to the formula."""
+    rows = [[case.words, str(case.queue), *(f"{ratio:.2f}" for ratio in case.ratios)] for case in JITTER_CASES]
+    return table(("what varies", "batches ready", *(f"by {jitter:.0%}" for jitter in JITTERS)), rows)
 
 
 @cache
-def _jitter_ratio(ranks: int, queue: int, feed_share: float, jitter: float) -> float:
+def _jitter_ratio(case: JitterCase, jitter: float) -> float:
     scenario = Scenario(
-        ranks=ranks, queue=queue, service_ms=10 * feed_share, compute_ms=10, service_cv=jitter, compute_cv=jitter
+        ranks=_SIMULATED_RANKS,
+        queue=case.queue,
+        service_ms=10 * case.feed_share,
+        compute_ms=10,
+        service_cv=jitter if case.varies == "feed" else 0,
+        compute_cv=jitter if case.varies == "network" else 0,
     )
     return simulate(scenario, steps=_SIMULATED_STEPS) / scenario.formula_ms
