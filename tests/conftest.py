@@ -9,7 +9,7 @@ from convert_making import make
 
 from convert.sample import SampleOptions, sample
 
-REAL_IMAGES = Path(__file__).resolve().parents[3] / "shared" / "imagenet-sample"
+REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "imagenet-sample"
 
 
 @pytest.fixture(scope="session")

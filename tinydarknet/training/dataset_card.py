@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from convert.manifest import Encoding, Manifest, SkippedItem, read_index_table
+from convert.index import read_index_table
+from convert.manifest import Encoding, Manifest, SkippedItem
 
 SKIPPED_NAMED_MAX = 50
 """Of the images left out, so many are named; the counts by reason are of all."""
