@@ -87,17 +87,20 @@ def test_beside_each_stored_image_stands_what_training_makes_of_it(request, name
 
 
 def test_without_views_there_are_stored_images_only(planes_dataset, monkeypatch):
-    monkeypatch.setattr("convert.views.PACKAGE", "no_such_package")
+    monkeypatch.setattr("convert.views.GROUP", "no.such.group")
     assert len(dataset_tiles(planes_dataset, load_manifest(planes_dataset))) == SHEET_IMAGES
 
 
 def test_anybody_may_contribute_a_view(planes_dataset, tmp_path, monkeypatch):
-    (tmp_path / "elsewhere" / "others").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "others" / "black.py").write_text(
+    package = tmp_path / "elsewhere"
+    (package / "others-1.0.dist-info").mkdir(parents=True)
+    (package / "others-1.0.dist-info" / "METADATA").write_text("Name: others\nVersion: 1.0\n")
+    (package / "others-1.0.dist-info" / "entry_points.txt").write_text("[some.views]\nblack = others:pictures\n")
+    (package / "others.py").write_text(
         "import numpy as np\ndef pictures(directory, rows): return np.zeros((len(rows), 1, 9, 9, 3), np.uint8)\n"
     )
-    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
-    monkeypatch.setattr("convert.views.PACKAGE", "others")
+    monkeypatch.syspath_prepend(package)
+    monkeypatch.setattr("convert.views.GROUP", "some.views")
     tiles = dataset_tiles(planes_dataset, load_manifest(planes_dataset))
     assert len(tiles) == SHEET_IMAGES * 2
     assert tiles[1].caption == ("black 1",)
