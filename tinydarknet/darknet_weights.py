@@ -20,6 +20,7 @@ HEADER_BYTES = 16
 """Four int32: major, minor, revision, images seen (Darknet before 0.2 counts in 4 bytes)."""
 
 DARKNET_CLASSES = 1000
+DARKNET_SUFFIX = ".weights"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def test_views_are_what_the_feed_delivers_and_the_first_cell_makes_of_it(request
     drawing = Drawing(records, stream, IMAGE_SIZE, Augmentation(), RowHealth(records, HealthPolicy()))
     source = PlanesSource(drawing, DARKNET)
     for step in (0, 3):
-        batch = source.allocate(step, None)
+        batch = source.allocate()
         source.fill(step, batch)
         seen = PlanesToRgb()(*(ms.Tensor(batch[column]) for column in ("y", "uv", "colour"))).asnumpy()
         rows = np.searchsorted(records.ids, batch["id"])[:4]
