@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 STEP_COLUMNS: tuple[str, ...] = (
@@ -45,6 +44,8 @@ class Reporter:
             self._rows = csv.DictWriter(self._table, STEP_COLUMNS, extrasaction="ignore")
             if self._table.tell() == 0:
                 self._rows.writeheader()
+            from tensorboardX import SummaryWriter  # changes the environment as it is imported
+
             self._scalars = SummaryWriter(str(folder), flush_secs=BOARD_FLUSH_S, filename_suffix=f".{os.getpid()}")
         on_terminal = speaks and sys.stderr.isatty()
         self._bar = tqdm(
