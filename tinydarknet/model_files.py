@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinydarknet.darknet_weights import DARKNET_SUFFIX, load_darknet
+from tinydarknet.darknet_weights import load_darknet
 from tinydarknet.model import checkpoint
 from tinydarknet.model.checkpoint import Checkpoint
+
+DARKNET_SUFFIX = ".weights"
 
 
 def load_any(path: Path) -> Checkpoint:
