@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.harness import cpu_seconds, emit, percentiles
+from benchmarks.clock import cpu_seconds
+from benchmarks.harness import emit, percentiles, spread
 from convert.cli import Command, main_single
 from tinydarknet.config import check_image_side
 
@@ -113,9 +114,9 @@ def _quantized(checkpoint: Path, image_size: int, float32: Path, path: Path) -> 
     from tinydarknet.exporting.onnx_graph import build_onnx
     from tinydarknet.exporting.quantizing import quantize
     from tinydarknet.exporting.samples import drawn_images
-    from tinydarknet.model.checkpoint import load
+    from tinydarknet.model_files import load_any
 
-    loaded = load(checkpoint)
+    loaded = load_any(checkpoint)
     model = loaded.description.model
     design = fold_batch_norms(Design(model, loaded.weights, False, "rgb_uint8", "probabilities", image_size, None))
     source = path.with_name("folded.onnx")
@@ -149,8 +150,7 @@ def _measure(options: InferRateOptions, kind: Kind, path: Path) -> dict[str, Any
         "first_answer_s": first_answer_s,
         "latency_ms": percentiles(single_ms),
         "latency_cpu_ms": 1e3 * single_cpu_s / options.calls,
-        "images_per_s": 1e3 * options.batch_size / float(np.median(batch_ms)),
-        "images_per_s_least_most": [1e3 * options.batch_size / max(batch_ms), 1e3 * options.batch_size / min(batch_ms)],
+        **spread("images_per_s", [1e3 * options.batch_size / wall_ms for wall_ms in batch_ms]),
         "images_per_core_s": options.batch_size * options.repeats / batch_cpu_s,
         "batch_size": options.batch_size,
         "image_size": size,

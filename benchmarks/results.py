@@ -19,6 +19,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "scaling": ("axis", "value"),
     "thread_scaling": ("threads", "image_size", "batch_size"),
     "open_rate": ("rows", "shards", "ranks", "batch_size"),
+    "infer_rate": ("kind", "image_size", "batch_size"),
     "stored_size": ("short_side", "image_size"),
 }
 """By benchmark: the fields that say what a line measured; two lines that agree in them can be compared."""

@@ -20,7 +20,7 @@ class ExportOptions(DeviceConfig):
     """Write a checkpoint as ONNX or MINDIR with its preprocessing inside, reload it and compare before saying so."""
 
     checkpoint_path: Path
-    """Checkpoint of ours or of ModelZoo's."""
+    """The network: a checkpoint of ours or of ModelZoo's (.ckpt), or Darknet's file (.weights)."""
     file_format: tuple[FileFormat, ...] = ("onnx", "mindir")
     """One or more; air needs an Ascend device, om its compiler atc."""
     out_dir: Path = Path("export")

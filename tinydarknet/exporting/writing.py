@@ -24,8 +24,8 @@ from tinydarknet.exporting.running import Runner, open_mindir, open_onnx
 from tinydarknet.exporting.samples import compared_images, dataset_images
 from tinydarknet.exporting.scoring import Accuracy, measure_accuracy
 from tinydarknet.exporting.verifying import require_equal
-from tinydarknet.model.checkpoint import load
 from tinydarknet.model.description import check_classes
+from tinydarknet.model_files import load_any
 
 _NEEDS = {"air": "AIR can only be written on Ascend", "om": "OM can only be written with CANN's compiler atc"}
 
@@ -37,7 +37,7 @@ def export_all(options: ExportOptions, target: str) -> None:
         UserError: unreadable checkpoint, missing packages, an export that computes something else, an int8 file that
             loses too much; or, after everything else was written, a format that this machine cannot write.
     """
-    checkpoint = load(options.checkpoint_path)
+    checkpoint = load_any(options.checkpoint_path)
     model = checkpoint.description.model
     if options.val_data_path is not None:
         check_classes(
