@@ -20,6 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "dataset-format.md").read_text(enco
 def read_planes():
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) == 1
+    assert len(blocks[0].splitlines()) <= 30
     imported = re.findall(r"^(?:import|from) (\w+)", blocks[0], re.MULTILINE)
     assert set(imported) <= {"json", "sqlite3", "pathlib", "numpy"}
     names: dict = {}
