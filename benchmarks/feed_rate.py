@@ -123,13 +123,18 @@ def _describe(directory: Path) -> dict[str, Any]:
     }
 
 
-def take_turn(options: FeedRateOptions, feed: MeasuredFeed, directory: Path) -> Repeat:
-    """Take batches for `seconds`, after a warm-up, checking that they are what they should be."""
+def take_turn(
+    options: FeedRateOptions, feed: MeasuredFeed, directory: Path, rank: int = 0, world_size: int = 1
+) -> Repeat:
+    """Take one rank's batches for `seconds`, after a warm-up, checking that they are what they should be."""
     cold = options.page_cache == "cold"
     if cold:
         drop_from_page_cache(directory)
     kind = FEED_KINDS[feed]
-    opening = TrainingFeed(directory, kind.encoding, kind.feed, options.batch_size, options.image_size, options.threads)
+    opening = TrainingFeed(
+        directory, kind.encoding, kind.feed, options.batch_size, options.image_size, options.threads,
+        rank, world_size,
+    )  # fmt: skip
     opened = opening.open(_rows(directory) // options.batch_size if cold else _ENDLESS_STEPS)
     with contextlib.closing(opened.batches()) as batches:
         for _ in range(0 if cold else _WARMUP_BATCHES):

@@ -32,6 +32,8 @@ StageTimes = dict[str, list[float]]
 """Milliseconds of every batch, by stage, in the order in which a batch goes through them."""
 
 Function = Callable[..., Any]
+_LAST = "finish"
+"""The last function that a batch goes through on a feed's thread."""
 
 
 class FeedProbe:
@@ -47,7 +49,10 @@ class FeedProbe:
         """Time every feed that is made in this context."""
         with contextlib.ExitStack() as stack:
             for stage, owner, name in _feed_functions(self._crop_name):
-                stack.enter_context(_replaced(owner, name, lambda original, stage=stage: self._timed(stage, original)))
+                ends_batch = name == _LAST
+                stack.enter_context(
+                    _replaced(owner, name, lambda original, s=stage, e=ends_batch: self._timed(s, original, e))
+                )
             yield
 
     def times(self, skip: int) -> StageTimes:
@@ -55,12 +60,12 @@ class FeedProbe:
         order = ("read", self._crop_name, "batch")
         return {name: [record.get(name, 0.0) for record in self._records[skip:]] for name in order}
 
-    def _timed(self, stage: str, original: Function) -> Function:
+    def _timed(self, stage: str, original: Function, ends_batch: bool) -> Function:
         def timed(*arguments: Any) -> Any:
             if stage == self._crop_name:  # the map's pages come in here, which is reading
                 self._add("read", lambda: _touch(arguments[0], arguments[1]))
             result = self._add(stage, lambda: original(*arguments))
-            if original.__name__ == "finish":
+            if ends_batch:
                 self._records.append(self._this_batch.__dict__.copy())
                 self._this_batch.__dict__.clear()
             return result
@@ -98,7 +103,7 @@ def _feed_functions(crop_name: str) -> list[tuple[str, Any, str]]:
         ("read", Records, "will_need"),
         *((crop_name, CROPPERS, encoding) for encoding in encodings),
         ("batch", Drawing, "draw"),
-        ("batch", PlanesSource, "finish"),
+        ("batch", PlanesSource, _LAST),
     ]
 
 
@@ -108,7 +113,6 @@ def _slow_functions(stage: Stage, delay_ms: float) -> list[tuple[Any, str, Calla
             time.sleep(delay_ms / 1e3)
             return original(*arguments)
 
-        slow.__name__ = original.__name__
         return slow
 
     if stage == "transfer":

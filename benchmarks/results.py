@@ -14,6 +14,7 @@ Result = dict[str, Any]
 IDENTITY: dict[str, tuple[str, ...]] = {
     "feed_rate": ("feed", "short_side", "image_size", "batch_size", "threads", "page_cache"),
     "convert_rate": ("encoding", "check", "short_side", "workers"),
+    "convert_scale": ("images", "shards"),
     "step_time": ("device", "ranks", "image_size", "batch_size", "threads", "slow"),
     "peers": ("loader", "image_size", "batch_size", "workers"),
     "scaling": ("axis", "value"),
@@ -24,7 +25,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
 }
 """By benchmark: the fields that say what a line measured; two lines that agree in them can be compared."""
 
-HIGHER_IS_BETTER = ("_per_s", "_per_core_s", "_speedup", "times_reference", "psnr_db_mean")
+HIGHER_IS_BETTER = ("_per_s", "_per_core_s", "speedup", "_over_loop", "times_reference", "psnr_db_mean")
 LOWER_IS_BETTER = ("_ms", "_s", "_mb", "_mb_growth", "_ms_per_step", "_levels_mean")
 
 

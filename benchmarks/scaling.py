@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import multiprocessing
 import statistics
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.clock import cpu_seconds
+from benchmarks.feed_rate import FeedRateOptions, Repeat, take_turn
 from benchmarks.harness import emit, spread
 from convert.cli import Command, main_single
 
@@ -30,7 +29,7 @@ class ScalingOptions:
     """Measure along every axis."""
 
     data: Path
-    """A dataset directory that the planes or host feed reads."""
+    """A dataset directory in yuv420."""
     axes: tuple[Axis, ...] = ("threads", "ranks", "batch", "shards", "rows")
     """Which axes."""
     threads: tuple[int, ...] = (1, 2, 4)
@@ -68,9 +67,13 @@ class ScalingOptions:
 def measure_axes(options: ScalingOptions) -> list[dict[str, Any]]:
     """One result per axis and value."""
     measure = {
-        "threads": lambda: _feed_axis(options, "threads", options.threads),
+        "threads": lambda: _feed_axis(
+            options, "threads", {count: _wanted(options, threads=count) for count in options.threads}
+        ),
         "ranks": lambda: _ranks_axis(options),
-        "batch": lambda: _feed_axis(options, "batch", options.batches),
+        "batch": lambda: _feed_axis(
+            options, "batch", {size: _wanted(options, batch_size=size) for size in options.batches}
+        ),
         "shards": lambda: [_opening(options, "shards", count, options.shard_rows, count) for count in options.shards],
         "rows": lambda: [_opening(options, "rows", rows, rows, min(128, rows)) for rows in options.rows],
     }
@@ -81,21 +84,21 @@ def _result(axis: Axis, value: int, **measured: Any) -> dict[str, Any]:
     return {"benchmark": "scaling", "axis": axis, "value": value, **measured}
 
 
-def _feed_axis(options: ScalingOptions, axis: Axis, values: tuple[int, ...]) -> list[dict[str, Any]]:
+def _wanted(options: ScalingOptions, *, batch_size: int = 0, threads: int = 1) -> FeedRateOptions:
+    return FeedRateOptions(
+        (options.data,),
+        batch_size=batch_size or options.batch_size,
+        image_size=options.image_size,
+        threads=threads,
+        seconds=options.seconds,
+    )
+
+
+def _feed_axis(options: ScalingOptions, axis: Axis, wanted: dict[int, FeedRateOptions]) -> list[dict[str, Any]]:
     """Turns of one feed with each value, in turns."""
-    from benchmarks.feed_rate import FeedRateOptions, take_turn
-
-    def wanted(value: int) -> FeedRateOptions:
-        return FeedRateOptions(
-            (options.data,),
-            batch_size=value if axis == "batch" else options.batch_size,
-            image_size=options.image_size,
-            threads=value if axis == "threads" else 1,
-            seconds=options.seconds,
-        )
-
     turns = [
-        {value: take_turn(wanted(value), "planes", options.data) for value in values} for _ in range(options.repeats)
+        {value: take_turn(feed, "planes", options.data) for value, feed in wanted.items()}
+        for _ in range(options.repeats)
     ]
     return [
         _result(
@@ -106,23 +109,23 @@ def _feed_axis(options: ScalingOptions, axis: Axis, values: tuple[int, ...]) -> 
             image_size=options.image_size,
             repeats=options.repeats,
         )
-        for value in values
+        for value in wanted
     ]
 
 
 def _ranks_axis(options: ScalingOptions) -> list[dict[str, Any]]:
     """That many processes at once, each making batches of its own rank for the same span of time."""
-    context = multiprocessing.get_context("spawn")
     results = []
     for ranks in options.ranks:
         together, per_core = [], []
-        with context.Pool(ranks) as pool:
+        with multiprocessing.get_context("spawn").Pool(ranks) as pool:
             orders = [(options, rank, ranks) for rank in range(ranks)]
             pool.map(_rank_turn, orders, chunksize=1)  # imports, page cache
             for _ in range(options.repeats):
                 turns = pool.map(_rank_turn, orders, chunksize=1)
-                together.append(sum(images / wall_s for images, wall_s, _ in turns))
-                per_core.append(sum(images for images, _, _ in turns) / sum(cpu_s for _, _, cpu_s in turns))
+                together.append(sum(turn.images_per_s for turn in turns))
+                cpu_s = sum(turn.batches / turn.images_per_core_s for turn in turns)
+                per_core.append(sum(turn.batches for turn in turns) / cpu_s)
         results.append(
             _result(
                 "ranks",
@@ -136,23 +139,9 @@ def _ranks_axis(options: ScalingOptions) -> list[dict[str, Any]]:
     return results
 
 
-def _rank_turn(order: tuple[ScalingOptions, int, int]) -> tuple[int, float, float]:
-    """Images, wall and CPU seconds of one rank's turn."""
-    import contextlib
-
-    from benchmarks.training_feed import TrainingFeed
-
+def _rank_turn(order: tuple[ScalingOptions, int, int]) -> Repeat:
     options, rank, ranks = order
-    opening = TrainingFeed(options.data, "", "auto", options.batch_size, options.image_size, 1, rank, ranks)
-    images = 0
-    with contextlib.closing(opening.open(10**6).batches()) as batches:
-        next(batches)
-        wall_start, cpu_start = time.perf_counter(), cpu_seconds()
-        for batch in batches:
-            images += len(batch["id"])
-            if time.perf_counter() - wall_start >= options.seconds:
-                break
-        return images, time.perf_counter() - wall_start, cpu_seconds() - cpu_start
+    return take_turn(_wanted(options), "planes", options.data, rank, ranks)
 
 
 def _opening(options: ScalingOptions, axis: Axis, value: int, rows: int, shards: int) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def _budget(figure: Figure, rates: list[Result]) -> None:
     axes.axhline(REFERENCE_STEP_MS, color="black", linestyle=":", linewidth=1)
     axes.text(1, REFERENCE_STEP_MS * 1.08, "published for the reference on 56 cores: 104 ms")
     axes.axhline(ASSUMED_COMPUTE_MS, color="black", linestyle="--", linewidth=1)
+    axes.set_ylim(bottom=ASSUMED_COMPUTE_MS / 2)
     axes.text(1, ASSUMED_COMPUTE_MS * 0.72, f"a card without waiting, assumed: {ASSUMED_COMPUTE_MS:.0f} ms")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
