@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
@@ -14,14 +13,14 @@ import pyarrow as pa
 import tyro
 from tqdm import tqdm
 
-from convert import decoding, pool
+from convert import pool
 from convert.errors import UserError
-from convert.files import sha256_file
 from convert.index import INDEX_NAME, logical_digest, read_index_table
 from convert.manifest import MANIFEST_NAME, QUARANTINE_NAME, STAGING_NAME, Manifest, is_sealed, load_manifest
-from convert.shards import DB_SUFFIX, read_db
+from convert.shard_check import check_shard
+from convert.shards import DB_SUFFIX
 
-_PRELOAD = ("numpy", "cv2", "simplejpeg", "convert.verify")
+_PRELOAD = ("numpy", "cv2", "simplejpeg", "convert.shard_check")
 
 
 @dataclass(frozen=True)
@@ -144,49 +143,3 @@ def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -
             cpu_s += checked.cpu_s
             bar.update(pending[future].data_bytes)
     return sorted(faults), cpu_s
-
-
-def check_shard(directory: Path, manifest: Manifest, number: int, rows: pa.Table, decode: bool) -> list[str]:
-    """All faults of one shard: hashes, its `.db` against the index, every payload's CRC-32, perhaps its pixels.
-
-    Args:
-        directory: the dataset directory.
-        manifest: its manifest.
-        number: of the shard.
-        rows: the shard's rows of the index.
-        decode: whether to decode every JPEG.
-    """
-    shard = manifest.shards[number]
-    path = directory / shard.name
-    database = directory / (shard.name + DB_SUFFIX)
-    faults = []
-    if sha256_file(path) != shard.data_sha256:
-        faults.append(f"{shard.name}: its SHA-256 differs from the manifest's")
-    if sha256_file(database) != shard.db_sha256:
-        faults.append(f"{database.name}: its SHA-256 differs from the manifest's")
-    try:
-        table = read_db(database)
-    except UserError as error:
-        return [*faults, str(error)]
-    found = {
-        "id": table.id,
-        "label": table.label,
-        "height": table.height,
-        "width": table.width,
-        "offset": table.offsets(manifest.layout),
-        "length": table.lengths(),
-    }
-    if len(table.id) != rows.num_rows:
-        return [*faults, f"{database.name} has {len(table.id)} rows, the index {rows.num_rows}"]
-    for name, values in found.items():
-        if not np.array_equal(values, rows.column(name).to_numpy()):
-            faults.append(f"{database.name}: its column {name} differs from the index")
-    shard_bytes = np.memmap(path, np.uint8, "r")
-    columns = [rows.column(name).to_pylist() for name in ("offset", "length", "crc32", "key")]
-    for offset, length, crc32, key in zip(*columns, strict=True):
-        payload = shard_bytes[offset : offset + length]
-        if zlib.crc32(payload.data) != crc32:
-            faults.append(f"{shard.name}: the image {key} is damaged (its CRC-32 differs)")
-        elif decode and manifest.encoding.name != "yuv420" and (why := decoding.libjpeg_warning(payload.tobytes())):
-            faults.append(f"{shard.name}: the image {key} does not decode ({why})")
-    return faults

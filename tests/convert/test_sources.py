@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
+import convert_odd as odd
 import convert_packed as packed
 import numpy as np
 import pytest
@@ -15,11 +17,11 @@ from scipy.io import savemat
 from convert.classes import load_imagenet1k
 from convert.errors import UserError
 from convert.manifest import load_manifest
-from convert.run import RunOptions, run
+from convert.run import RunOptions, convert_split, run
 from convert.sources import open_source, recognise
 from convert.sources.base import image_key
 from convert.sources.tars import members
-from convert.sources.truth import TRUTH_NAME
+from convert.sources.truth import TRUTH_NAME, find_truth
 
 TABLE = load_imagenet1k()
 
@@ -168,6 +170,71 @@ def test_hostile_members_are_refused_by_name(tmp_path, name, kind, claimed, mess
         run(RunOptions(path, tmp_path / "out"))
     assert repr(name) in str(caught.value)
     assert sorted(found.name for found in tmp_path.iterdir()) == ["train.tar"]
+
+
+def test_hostile_members_of_inner_archives_are_refused_too(tmp_path):
+    inner = hostile(tmp_path / "n01440764.tar", "../../x.JPEG")
+    with tarfile.open(tmp_path / "train.tar", "w") as archive:
+        archive.add(inner, inner.name)
+    inner.unlink()
+    with pytest.raises(UserError, match="leads out") as caught:
+        run(RunOptions(tmp_path / "train.tar", tmp_path / "out"))
+    assert "n01440764.tar" in str(caught.value)
+    assert [found.name for found in tmp_path.iterdir()] == ["train.tar"]
+
+
+def test_an_inner_archive_that_reaches_beyond_the_outer_one_is_refused(tree, tmp_path):
+    """A lying size of the class tar would have images read from what follows it."""
+    path = packed.tar_of_tars(tree / "train", tmp_path / "packed")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="more than there are; truncated"):
+        open_source(path, TABLE).listing()
+
+
+@pytest.mark.parametrize("package", [packed.class_tars, packed.tar_of_tars, packed.webdataset, packed.parquet])
+def test_a_gigapixel_image_in_a_package_is_left_out_by_name(tree, tmp_path, package):
+    source = shutil.copytree(tree / "train", tmp_path / "source" / "train")
+    (source / "n01440764" / "n01440764_0.JPEG").write_bytes(odd.BAD["gigapixels"][0]())
+    with pytest.raises(UserError, match=r"n01440764/n01440764_0\.JPEG.*60000x50000 pixels"):
+        run(RunOptions(package(source, tmp_path / "packed"), tmp_path / "out", workers=2))
+
+
+@pytest.mark.slow
+def test_real_images_have_one_digest_in_all_packagings(real_images, tmp_path):
+    """As ImageNet comes: training images five ways, flat validation images with the devkit two ways."""
+
+    def digest(source: Path, name: str, **options) -> str:
+        outcome = convert_split(RunOptions(source, tmp_path / name, "original", check="scan", **options))
+        return outcome.manifest.logical_digest
+
+    options = {"classes": "imagenet1k"}
+    train = {digest(real_images / "train", "folders", **options)}
+    for package in packed.PACKAGINGS:
+        source = package(real_images / "train", tmp_path / f"packed-{package.__name__}")
+        train.add(digest(source, package.__name__, **options))
+    assert len(train) == 1
+    truth = read_truth(real_images)
+    with tarfile.open(tmp_path / "ILSVRC2012_img_val.tar", "w") as archive:
+        for path in sorted((real_images / "val").iterdir()):
+            archive.add(path, path.name)
+            folder = tmp_path / "val" / truth.wnid_of(path.name)
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder)
+    val = {
+        digest(real_images / "val", "flat", **options),
+        digest(tmp_path / "ILSVRC2012_img_val.tar", "flat-tar", devkit=real_images, **options),
+    }
+    for package in (None, *packed.PACKAGINGS):
+        source = (
+            tmp_path / "val" if package is None else package(tmp_path / "val", tmp_path / f"val-{package.__name__}")
+        )
+        val.add(digest(source, f"val-out-{source.name}", split="val", **options))
+    assert len(val) == 1
+
+
+def read_truth(folder: Path):
+    return find_truth(folder / "val", folder, TABLE, force=False)
 
 
 def test_a_damaged_archive_does_not_end_early(tree, tmp_path):

@@ -14,7 +14,8 @@ from convert.errors import UserError
 from convert.index import read_index_table
 from convert.inspect import InspectOptions, inspect
 from convert.manifest import load_manifest
-from convert.verify import VerifyOptions, check_shard, verify
+from convert.shard_check import check_shard
+from convert.verify import VerifyOptions, verify
 
 
 @pytest.fixture
