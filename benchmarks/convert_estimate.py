@@ -49,7 +49,7 @@ class ConvertEstimateOptions:
 
 def measure_estimates(options: ConvertEstimateOptions) -> dict[str, Any]:
     """Estimated and real seconds and bytes; doctor's seconds are those of the work, from the start of the workers on."""
-    estimated_s, real_s, estimated_bytes, real_bytes, doctor_s = [], [], [], [], []
+    estimated_s, start_s, real_s, estimated_bytes, real_bytes, doctor_s = [], [], [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         source = options.source
         if options.copies > 1:
@@ -68,12 +68,14 @@ def measure_estimates(options: ConvertEstimateOptions) -> dict[str, Any]:
             doctor_s.append(time.monotonic() - started)
             estimated_s.append(_number(r"estimate: ([\d,.]+) s", said))
             estimated_bytes.append(1e9 * _number(r"([\d,.]+) GB of output", said))
+            start_s.append(_number(r"\(([\d,.]+) s until", said))
             real_s.append(_number(r"images in ([\d,.]+) s with the workers' start", _said("run", *command)))
             real_bytes.append(sum(path.stat().st_size for path in Path(command[1]).iterdir()))
     ratios = [estimated / real for estimated, real in zip(estimated_s, real_s, strict=True)]
     return {
         "benchmark": "convert_estimate",
         "estimated_s": estimated_s,
+        "estimated_start_s": start_s,
         "real_s": real_s,
         "estimated_over_real": statistics.median(ratios),
         "estimated_over_real_min": min(ratios),

@@ -22,7 +22,7 @@ class StoppedError(Exception):
     """SIGINT or SIGTERM ended a conversion; the finished shards are kept."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
+        super().__init__("stopped; run the same command again to go on")
         self.signal_number = signal_number
 
 
@@ -104,7 +104,7 @@ def _blame(culprits: dict[int, str], tasks: list[work.ShardTask]) -> str:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into an exception while shards are made."""
+    """Turn SIGINT and SIGTERM into a StoppedError."""
 
     def stop(number: int, frame: object) -> None:
         del frame

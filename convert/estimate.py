@@ -18,6 +18,8 @@ from convert.plan import ShardPlan
 from convert.prepare import Conversion
 from convert.record import read_record
 
+WARM_UP_IMAGES = 8
+"""Images that each worker converts before anything is timed: the first ones take longer, and are not shards' cost."""
 FIRST_IMAGES = 48
 """Images of each worker's first sample."""
 SECOND_SECONDS = 2.0
@@ -60,6 +62,7 @@ def estimate(conversion: Conversion, home: Path) -> Estimate:
     with pool.process_pool(workers, pool.PRELOAD_FOR_SHARDS) as executor:
         executor.submit(int).result()
         start_s = time.monotonic() - started
+        _convert(conversion, executor, home, workers, min(WARM_UP_IMAGES, shard_images))
         first = _convert(conversion, executor, home, workers, min(FIRST_IMAGES, shard_images))
         wanted = int(first.images * SECOND_SECONDS / first.wall_s)
         second = _convert(conversion, executor, home, workers, min(max(wanted, 2 * FIRST_IMAGES), shard_images))

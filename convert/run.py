@@ -45,7 +45,8 @@ def run(options: RunOptions) -> int:
         )
         return 0
     try:
-        outcome = convert_split(options)
+        with crew.stoppable():
+            outcome = convert_split(options)
     except crew.StoppedError as stopped:
         print(f"\n{stopped}", file=sys.stderr)
         return 128 + stopped.signal_number
@@ -69,7 +70,7 @@ def convert_split(options: RunOptions) -> Outcome:
 
     Raises:
         UserError: the source, an image, the output folder or a worker process is at fault.
-        convert.crew.StoppedError: SIGINT or SIGTERM arrived.
+        convert.crew.StoppedError: within `crew.stoppable`, SIGINT or SIGTERM arrived.
     """
     conversion = prepare(options)
     plans, listing = conversion.plans, conversion.listing
@@ -83,8 +84,7 @@ def convert_split(options: RunOptions) -> Outcome:
             print(f"going on: {len(plans) - len(todo)} of {len(plans)} shards are done")
         started = time.monotonic()
         try:
-            with crew.stoppable():
-                cost = crew.make_shards(tasks, options, listing.num_rows, done_rows, bad)
+            cost = crew.make_shards(tasks, options, listing.num_rows, done_rows, bad)
         except crew.StoppedError as stopped:
             finished = sum(record_path(options.output, shard.index).is_file() for shard in plans)
             stopped.args = (

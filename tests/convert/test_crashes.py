@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from convert_making import make, same_files
 
+import convert.run
 from convert import crew, files, progress, record, work
 from convert.errors import UserError
 from convert.manifest import STAGING_NAME, load_manifest
@@ -97,6 +98,23 @@ def test_signals_stop_cleanly(tree, tmp_path, capsys, number):
     assert not (output / "manifest.json").exists()
     assert run(RunOptions(tree / "train", output, shard_rows=8, workers=1)) == 0
     assert verify(VerifyOptions(output)) == 0
+
+
+@pytest.mark.parametrize("step", ["prepare", "_publish"])
+def test_a_signal_before_or_after_the_shards_stops_cleanly_too(tree, tmp_path, capsys, monkeypatch, step):
+    output = tmp_path / "out"
+    real = getattr(convert.run, step)
+
+    def signalled(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(convert.run, step, signalled)
+        assert run(RunOptions(tree / "train", output, shard_rows=35)) == 128 + signal.SIGTERM
+    assert "stopped; run the same command again to go on" in capsys.readouterr().err
+    assert not (output / "manifest.json").exists()
+    make(tree, output, shard_rows=35)
 
 
 def test_a_second_run_into_the_same_folder_is_refused(tree, tmp_path, monkeypatch):
