@@ -2,9 +2,9 @@
 
 python benchmarks/convert_rate.py --source IMAGENET/train --json result.json
 
-A shard of ImageNet holds 10,010 images. A sample of a few hundred would be measured with shards of 64, whose fixed cost
-(a page that MindRecord leaves empty, five syncs) is another thing: `--copies` links each image so many times into the
-split, and `--shard-rows` cuts it.
+A shard of ImageNet holds 10,010 images. `run` would cut a few hundred into shards of 64, whose fixed cost (a page that
+MindRecord leaves empty, six syncs) is another thing: so shards hold 1,000 here, and `--copies` links each image so many
+times into the split.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class ConvertRateOptions:
     """How original checks images: decode every one, or only scan its markers."""
     copies: int = 1
     """So many links to each image make up the split."""
-    shard_rows: int = 0
-    """Images per shard; 0: as run chooses."""
+    shard_rows: int = 1000
+    """Images per shard; 0: as run chooses, which for a few hundred images is 64."""
     workers: int = 1
     """Worker processes."""
     scaling: bool = False

@@ -91,16 +91,17 @@ def test_without_views_there_are_stored_images_only(planes_dataset, monkeypatch)
     assert len(dataset_tiles(planes_dataset, load_manifest(planes_dataset))) == SHEET_IMAGES
 
 
-def test_anybody_may_contribute_a_view(planes_dataset, tmp_path, monkeypatch):
-    package = tmp_path / "elsewhere"
-    (package / "others-1.0.dist-info").mkdir(parents=True)
-    (package / "others-1.0.dist-info" / "METADATA").write_text("Name: others\nVersion: 1.0\n")
-    (package / "others-1.0.dist-info" / "entry_points.txt").write_text("[some.views]\nblack = others:pictures\n")
-    (package / "others.py").write_text(
+def test_an_installed_package_may_contribute_a_view(planes_dataset, tmp_path, monkeypatch):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "blackness.py").write_text(
         "import numpy as np\ndef pictures(directory, rows): return np.zeros((len(rows), 1, 9, 9, 3), np.uint8)\n"
     )
-    monkeypatch.syspath_prepend(package)
-    monkeypatch.setattr("convert.views.GROUP", "some.views")
+    metadata = tmp_path / "site" / "blackness-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: blackness\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[views.of.others]\nblack = blackness:pictures\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr("convert.views.GROUP", "views.of.others")
     tiles = dataset_tiles(planes_dataset, load_manifest(planes_dataset))
     assert len(tiles) == SHEET_IMAGES * 2
     assert tiles[1].caption == ("black 1",)
