@@ -136,7 +136,7 @@ def _steps(steps: Sequence[Result]) -> str:
 
 {tables.step_parts(step)}
 
-{step["verdict"]}{_slowest(step)} With the feed a step takes {step["cpu_ms_per_step"]:,.0f} ms of CPU time{" on every rank" if step["ranks"] > 1 else ""}.
+{step["verdict"]}{_slowest(step)} With the feed a step takes {step["cpu_ms_per_step"]:,.0f} ms of CPU time{" on the first rank" if step["ranks"] > 1 else ""}.
 """
         for step in steps
     ]

@@ -104,8 +104,8 @@ def _jitter(figure: Figure, _: list[Result]) -> None:
 
 
 _PANELS: tuple[tuple[str, str, str, str], ...] = (
-    ("threads", "images_per_s", "threads of one rank", "images/s"),
-    ("ranks", "images_per_s", "ranks at once", "images/s"),
+    ("threads", "images_per_core_s", "threads of one rank", "images per core-second"),
+    ("ranks", "images_per_core_s", "ranks at once", "images per core-second"),
     ("batch", "images_per_core_s", "batch size", "images per core-second"),
     ("shards", "open_s", "shards", "seconds to open"),
     ("rows", "open_s", "rows", "seconds to open"),
