@@ -50,7 +50,8 @@ class RunOptions:
     force_labels: bool = False
     """Accept labels in another order than sorted wnids."""
     split: str = ""
-    """Name of the split and of the shard files; default: the source's folder name if it is train or val, else "train"."""
+    """Name of the split and of the shard files; default: the source's folder name if it is train or val, else "train".
+    Of a folder with the Parquet files or WebDataset shards of several splits, it takes this one's."""
     seed: int = 0
     """Of the shuffle that puts the images in order."""
     shard_rows: int = 0

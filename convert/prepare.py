@@ -57,7 +57,9 @@ def prepare(options: RunOptions) -> Conversion:
         UserError: the source or its labels are at fault.
     """
     table = classes.table_for(options.classes, force_order=options.force_labels)
-    source = open_source(options.source, table, options.source_kind, options.devkit, options.force_labels)
+    source = open_source(
+        options.source, table, options.source_kind, options.devkit, options.force_labels, options.split
+    )
     listing = source.listing()
     wnids = listing.column("wnid").unique().to_pylist()
     entries = classes.resolve_classes(options.classes, wnids, force_order=options.force_labels)

@@ -58,7 +58,7 @@ def webdataset(split: Path, folder: Path, labels=LABEL_OF) -> Path:
     folder.mkdir()
     found = images(split)
     for shard in range(2):
-        with tarfile.open(folder / f"shard-{shard:04d}.tar", "w") as archive:
+        with tarfile.open(folder / f"imagenet1k-{split.name}-{shard:04d}.tar", "w") as archive:
             for wnid, name, data in found[shard::2]:
                 add(archive, f"{Path(name).stem}.cls", str(labels[wnid]).encode())
                 add(archive, f"{Path(name).stem}.jpg", data)
@@ -73,7 +73,19 @@ def parquet(split: Path, folder: Path, labels=LABEL_OF) -> Path:
             {"image": {"bytes": data, "path": f"{Path(name).stem}_{wnid}.JPEG"}, "label": labels[wnid]}
             for wnid, name, data in found[number::2]
         ]
-        pq.write_table(pa.Table.from_pylist(rows), folder / f"train-{number:05d}-of-00002.parquet", row_group_size=7)
+        pq.write_table(
+            pa.Table.from_pylist(rows), folder / f"{split.name}-{number:05d}-of-00002.parquet", row_group_size=7
+        )
+    return folder
+
+
+def all_splits(package, tree: Path, folder: Path) -> Path:
+    """The train and val folders of `tree`, packed by `package` into one folder, as Hugging Face has them."""
+    folder.mkdir()
+    for split in ("train", "val"):
+        for path in sorted(package(tree / split, folder / split).iterdir()):
+            path.rename(folder / path.name)
+        (folder / split).rmdir()
     return folder
 
 

@@ -59,6 +59,7 @@ def open_source(
     kind: Kind | None = None,
     devkit: Path | None = None,
     force_labels: bool = False,
+    split: str = "",
 ) -> Source:
     """Open the split at `path`.
 
@@ -68,6 +69,7 @@ def open_source(
         kind: the packaging; None: recognise it.
         devkit: where the ground truth of a flat validation split is; None: look around `path`.
         force_labels: accept label numbers in another order than sorted wnids.
+        split: which files of a folder of Parquet files or WebDataset shards, where it holds several splits.
 
     Raises:
         UserError: nothing is there, or nothing that is known, or its labels are.
@@ -85,7 +87,7 @@ def open_source(
         )
         return TarSource(path, find_truth(path, devkit, table, force_labels) if flat else None)
     if kind == "webdataset":
-        return WebDatasetSource(path, tuple(table), force_labels)
+        return WebDatasetSource(path, tuple(table), force_labels, split)
     from convert.sources.parquet import ParquetSource
 
-    return ParquetSource(path, tuple(table), force_labels)
+    return ParquetSource(path, tuple(table), force_labels, split)

@@ -14,17 +14,20 @@ import pyarrow.parquet as pq
 from convert.classes import WNID_PATTERN, TableClass
 from convert.errors import UserError
 from convert.sources.base import Place, Reader, image_key, sorted_listing
+from convert.sources.splits import files_of_split
 from convert.sources.truth import wnids_of_labels
 
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """A folder of Parquet files of one split, or one file."""
+    """A folder of Parquet files, or one file."""
 
     path: Path
     table: tuple[TableClass, ...]
     """The classes in label order, unless the files name wnids themselves."""
     force_labels: bool
+    split: str = ""
+    """Which files of the folder, where it holds several splits."""
 
     def listing(self) -> pa.Table:
         """All images, sorted by key; a row group is a block."""
@@ -36,7 +39,7 @@ class ParquetSource:
 
     def _places(self) -> Iterator[Place]:
         block = 0
-        for path in sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]:
+        for path in files_of_split(self.path, ".parquet", self.split):
             file = _open(path)
             table = _own_classes(file) or self.table
             rows = 0

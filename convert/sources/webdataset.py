@@ -11,6 +11,7 @@ import pyarrow as pa
 from convert.classes import TableClass
 from convert.errors import UserError
 from convert.sources.base import JPEG_SUFFIXES, Place, RangeReader, Reader, image_key, sorted_listing
+from convert.sources.splits import files_of_split
 from convert.sources.tars import Member, is_image, members
 from convert.sources.truth import wnids_of_labels
 
@@ -27,10 +28,13 @@ class WebDatasetSource:
     table: tuple[TableClass, ...]
     """The classes in label order."""
     force_labels: bool
+    split: str = ""
+    """Which shards of the folder, where it holds several splits."""
 
     def listing(self) -> pa.Table:
         """All images, sorted by key; their names end in .JPEG as ImageNet's do, whatever WebDataset made of it."""
-        found = [(path, image, label) for path in self._shards() for image, label in _samples(path)]
+        shards = files_of_split(self.path, ".tar", self.split)
+        found = [(path, image, label) for path in shards for image, label in _samples(path)]
         names = [image.name for _, image, _ in found]
         wnids = wnids_of_labels(self.path, [label for *_, label in found], names, self.table, self.force_labels)
         return sorted_listing(
@@ -44,9 +48,6 @@ class WebDatasetSource:
     def reader(self) -> Reader:
         """A reader of ranges of the shards."""
         return RangeReader(self.path if self.path.is_dir() else self.path.parent)
-
-    def _shards(self) -> list[Path]:
-        return sorted(self.path.glob("*.tar")) if self.path.is_dir() else [self.path]
 
 
 def _suffix(name: str) -> str:

@@ -50,6 +50,20 @@ def test_packagings_have_the_same_digest(tree, original_dataset, tmp_path, packa
     assert load_manifest(output).logical_digest == load_manifest(original_dataset).logical_digest
 
 
+@pytest.mark.parametrize("package", [packed.webdataset, packed.parquet])
+def test_a_folder_of_several_splits_is_asked_which(tree, tmp_path, package):
+    """As Hugging Face has them: train-00000-of-00002.parquet, validation-..., test-... in one folder."""
+    folder = packed.all_splits(package, tree, tmp_path / "data")
+    with pytest.raises(UserError, match=r"several splits, train \(2 files\), val \(2 files\): say --split"):
+        open_source(folder, TABLE).listing()
+    with pytest.raises(UserError, match="several splits"):
+        open_source(folder, TABLE, split="test").listing()
+    # the sample's validation pictures carry the names of ImageNet's, whose classes are known
+    for split, said in (("train", "train"), ("val", "val"), ("val", "validation")):
+        keys = open_source(folder, TABLE, force_labels=True, split=said).listing().column("key")
+        assert keys.equals(open_source(tree / split, TABLE).listing().column("key"))
+
+
 @pytest.mark.parametrize(
     ("package", "kind"),
     [(packed.tar_of_tars, "tar"), (packed.webdataset, "webdataset"), (packed.parquet, "parquet")],
@@ -266,7 +280,7 @@ def test_compressed_and_unknown_files_are_refused(tree, tmp_path):
 
 def test_two_images_with_one_key_are_refused(tree, tmp_path):
     folder = packed.webdataset(tree / "train", tmp_path / "packed")
-    (folder / "again.tar").write_bytes((folder / "shard-0000.tar").read_bytes())
+    (folder / "imagenet1k-train-0009.tar").write_bytes((folder / "imagenet1k-train-0000.tar").read_bytes())
     with pytest.raises(UserError, match="two images that are both called"):
         open_source(folder, TABLE).listing()
 

@@ -94,10 +94,8 @@ def workspace(tree, tmp_path_factory) -> Path:
     for number, path in enumerate(sorted((tree / "val").glob("*/*"), key=lambda path: path.name), 2):
         (imagenet / "val" / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, imagenet / "val" / path.parent.name / f"ILSVRC2012_val_{number:08d}{path.suffix}")
-    for split in ("train", "val"):
-        for name, package in (("parquet", packed.parquet), ("webdataset", packed.webdataset)):
-            (imagenet / name).mkdir(exist_ok=True)
-            package(imagenet / split, imagenet / name / split)
+    for name, package in (("parquet", packed.parquet), ("webdataset", packed.webdataset)):
+        packed.all_splits(package, imagenet, imagenet / name)
     packed.tar_of_tars(imagenet / "train", imagenet / "ILSVRC2012_img_train")
     pictures = sorted((imagenet / "val").glob("*/*"), key=lambda path: path.name)
     truth = imagenet / "ILSVRC2012_devkit_t12" / "data" / TRUTH_NAME
