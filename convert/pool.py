@@ -48,16 +48,14 @@ def process_pool(workers: int, preload: Sequence[str]) -> Iterator[Executor]:
     """
     context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload(list(preload))
+    others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
     try:
         yield executor
-    except BaseException:
-        # whatever they are doing is redone by the next run
-        executor.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.kill()
-        raise
     finally:
+        # killed, not asked: one may wait for a lock that died with another, and what they do is done or redone by the next run
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
         executor.shutdown(wait=True, cancel_futures=True)
 
 
