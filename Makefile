@@ -83,8 +83,8 @@ train: mindrecord  ## train on one device
 train-8p: mindrecord  ## train on eight devices (RANKS=n for another number)
 	RANKS=$(RANKS) LOG_DIR=$(RUN)-$(RANKS)p/ranks scripts/run_distribute_train.sh --data-path $(DATASET)/train --val-data-path $(DATASET)/val --run-dir $(RUN)-$(RANKS)p $(call resume,$(RUN)-$(RANKS)p) $(RECIPE_8P) $(ARGS)
 
-eval: $(READY)  ## evaluate CHECKPOINT (by default the run's best) on the validation split
-	$(BIN)/python -m tinydarknet.evaluate --val-data-path $(DATASET)/val --checkpoint-path $(CHECKPOINT) $(ARGS)
+eval: $(READY)  ## evaluate CHECKPOINT (by default the run's best) on the validation split; tables and figures in RUN/evaluation
+	$(BIN)/python -m tinydarknet.evaluate --val-data-path $(DATASET)/val --checkpoint-path $(CHECKPOINT) --report-dir $(RUN)/evaluation $(ARGS)
 
 export: $(READY)  ## export CHECKPOINT to ONNX and MINDIR, each compared with the checkpoint before it is kept
 	$(BIN)/python -m tinydarknet.export --checkpoint-path $(CHECKPOINT) --file-format onnx mindir --out-dir $(RUN)/export $(ARGS)

@@ -86,7 +86,7 @@ def main() -> int:
     )  # fmt: skip
     demo.run(
         "evaluate", "-m", "tinydarknet.evaluate", "--val-data-path", dataset / "val", "--checkpoint-path", best,
-        "--json", folder / "evaluation.json",
+        "--json", folder / "evaluation.json", "--report-dir", run / "evaluation",
         outcome=lambda _: _score_in_words(_load(folder / "evaluation.json")),
     )  # fmt: skip
     demo.run(
@@ -105,6 +105,9 @@ def main() -> int:
         outcome=lambda _: _load(folder / "step_time.json")["verdict"],
     )  # fmt: skip
 
+    demo.run(
+        "draw a sheet", "-m", "convert", "inspect", dataset / "train", "--sheet", run / "sheet.png", outcome=_last_line
+    )
     demo.run("report", "-m", "tinydarknet.report", "--runs", run, outcome=_last_line)
 
     print(f"\n{demo.table()}")
