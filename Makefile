@@ -105,13 +105,14 @@ bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measu
 	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/original --classes $(CLASSES) --encoding original
 	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
 	$(BIN)/python benchmarks/feed_rate.py --data $(DATA)/bench/original $(DATA)/bench/planes --json $(RESULTS)/feed_rate.jsonl
-	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json $(RESULTS)/convert_rate.jsonl
+	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --copies 8 --json $(RESULTS)/convert_rate.jsonl
+	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --copies 8 --encodings original --check scan --json $(RESULTS)/convert_rate_scan.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --json $(RESULTS)/step_time.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --json $(RESULTS)/step_time_96px.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --batch-size 16 --ranks 2 --json $(RESULTS)/step_time_ranks.jsonl
 	$(BIN)/python benchmarks/scaling.py --data $(DATA)/bench/planes --json $(RESULTS)/scaling.jsonl
 	mkdir -p $(PUBLISHED)  # only now: measured results name the revision of an unchanged tree
-	cp $(addprefix $(RESULTS)/,peers.jsonl feed_rate.jsonl convert_rate.jsonl step_time.jsonl step_time_96px.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
+	cp $(addprefix $(RESULTS)/,peers.jsonl feed_rate.jsonl convert_rate.jsonl convert_rate_scan.jsonl step_time.jsonl step_time_96px.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
 	$(BIN)/python benchmarks/report.py --results $(PUBLISHED)
 
 bench-report: $(READY)  ## render the documents again from the published results; measures nothing

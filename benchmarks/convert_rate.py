@@ -160,6 +160,7 @@ def _described(options: ConvertRateOptions, manifest: Any) -> dict[str, Any]:
         "check": options.check if manifest.encoding.name == "original" else "decode",
         "repeats": options.repeats,
         "rows": manifest.rows,
+        "copies": options.copies,
         "shards": len(manifest.shards),
         "workers": options.workers,
         "short_side": manifest.encoding.short_side,

@@ -115,10 +115,12 @@ all in turns; ratios are taken turn by turn).
 def _conversion(rates: Sequence[Result]) -> str:
     if not rates:
         return ""
+    rows, copies = rates[0]["rows"], rates[0].get("copies", 1)
+    linked = f", each converted {copies} times over to fill shards of 1,000" if copies > 1 else ""
     return f"""\
 ## Conversion
 
-`python benchmarks/convert_rate.py --source IMAGENET/train` ({rates[0]["rows"]} photographs).
+`python benchmarks/convert_rate.py --source IMAGENET/train --copies {copies}` ({rows // copies} photographs{linked}).
 
 {tables.conversions(rates)}
 """
