@@ -16,7 +16,7 @@ from mindspore.train import Callback, RunContext
 
 from convert.errors import UserError
 from tinydarknet.device import sum_over_ranks
-from tinydarknet.evaluation.scoring import Score
+from tinydarknet.evaluation.counting import Score
 from tinydarknet.training.assembly import Run
 from tinydarknet.training.image_sizes import step_costs
 from tinydarknet.training.report import Reporter, duration, epoch_time_line, loss_line

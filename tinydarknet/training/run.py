@@ -23,7 +23,8 @@ from convert.cli import EXIT_INTERRUPTED, EXIT_OK
 from convert.manifest import load_manifest
 from tinydarknet import device as devices
 from tinydarknet.config import TrainConfig
-from tinydarknet.evaluation.scoring import Score, classifier_for
+from tinydarknet.evaluation.counting import Score
+from tinydarknet.evaluation.scoring import classifier_for
 from tinydarknet.feed.opening import Feed
 from tinydarknet.training.assembly import Run, assemble
 from tinydarknet.training.callback import Actions, RunCallback, StopRequest

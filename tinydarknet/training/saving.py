@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Tensor
 
 from tinydarknet import device as devices
-from tinydarknet.evaluation.scoring import Score
+from tinydarknet.evaluation.counting import Score
 from tinydarknet.model import checkpoint
 from tinydarknet.model.description import Description, ModelDescription
 from tinydarknet.training.assembly import Run

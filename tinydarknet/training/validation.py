@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from convert.manifest import load_manifest
-from tinydarknet.evaluation.scoring import Score, classifier_for, evaluate
+from tinydarknet.evaluation.counting import Score
+from tinydarknet.evaluation.scoring import classifier_for, evaluate
 from tinydarknet.feed.opening import open_eval_feed
 from tinydarknet.training.assembly import Run
 
