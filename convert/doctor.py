@@ -52,7 +52,8 @@ def doctor(options: RunOptions) -> int:
             )
     for problem in problems:
         print(f"problem: {problem}")
-    print("nothing stands in the way" if not problems else f"{len(problems)} problems")
+    counted = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    print(counted if problems else "nothing stands in the way")
     return 1 if problems else 0
 
 

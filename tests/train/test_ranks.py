@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from train_making import REPOSITORY, SIZE, free_port, tiny_config
+from train_making import REPOSITORY, SIZE, free_port, scored_hits, tiny_config
 
 from tinydarknet.config import TrainConfig
-from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.training.run import train
@@ -89,14 +88,7 @@ def test_both_ranks_count_every_image_once(two_ranks):
 def test_what_both_ranks_scored_is_what_the_file_scores(two_ranks, planes_data, tmp_path):
     """The average of the weights, with batch norm statistics that both ranks have agreed on."""
     best = max(events(two_ranks, "evaluation"), key=lambda line: line["top1"])
-    counts = tmp_path / "counts.json"
-    evaluate_checkpoint(
-        EvaluateOptions(
-            val_data_path=planes_data, checkpoint_path=RunFolder(two_ranks).best, device_target="CPU", json=counts
-        )
-    )
-    scored = json.loads(counts.read_text())
-    assert (scored["top1"], scored["top5"]) == (best["top1"], best["top5"])
+    assert scored_hits(planes_data, RunFolder(two_ranks).best, tmp_path) == (best["top1"], best["top5"])
 
 
 def test_resume_on_one_rank_goes_on(two_ranks, finished_run, planes_data, capsys):

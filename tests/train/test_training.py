@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 from mindspore.common.api import _CellGraphExecutor
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from train_making import REPOSITORY, SIZE, tiny_config
+from train_making import REPOSITORY, SIZE, scored_hits, tiny_config
 
 from convert.classes import load_imagenet1k
 from convert.errors import UserError
 from convert.manifest import ClassEntry, load_manifest
 from tinydarknet.device import EXIT_TERMINATED
-from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.feed.records import Records
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
@@ -170,14 +169,7 @@ def test_the_moving_average_is_what_is_scored_and_what_is_kept(planes_data, tmp_
     options = {"ema_decay": 0.7, "lr_init": 0.05}
     assert train(tiny_config(planes_data, run_dir, val_data_path=planes_data, **options)) == 0
     best = max(events(run_dir, "evaluation"), key=lambda line: line["top1"])
-    counts = tmp_path / "counts.json"
-    evaluate_checkpoint(
-        EvaluateOptions(
-            val_data_path=planes_data, checkpoint_path=RunFolder(run_dir).best, device_target="CPU", json=counts
-        )
-    )
-    scored = json.loads(counts.read_text())
-    assert (scored["top1"], scored["top5"]) == (best["top1"], best["top5"])
+    assert scored_hits(planes_data, RunFolder(run_dir).best, tmp_path) == (best["top1"], best["top5"])
     last = checkpoint.load(RunFolder(run_dir).checkpoint(9))
     assert "moving average (decay 0.7)" in last.description.model.source
     raw = {name.removeprefix("raw."): array for name, array in last.state.items() if name.startswith("raw.")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import socket
 import subprocess
@@ -63,3 +64,15 @@ def tiny_config(data: Path, run_dir: Path, **changes) -> TrainConfig:
         epoch_size=3, lr_init=0.02, lr_epochs=(2,), warmup_epochs=1, seed=5,
     )  # fmt: skip
     return dataclasses.replace(base, **changes)
+
+
+def scored_hits(data: Path, checkpoint: Path, folder: Path) -> tuple[int, int]:
+    """Top-1 and top-5 hits that the evaluation command counts for a checkpoint file."""
+    from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
+
+    counts = folder / "counts.json"
+    evaluate_checkpoint(
+        EvaluateOptions(val_data_path=data, checkpoint_path=checkpoint, device_target="CPU", json=counts)
+    )
+    scored = json.loads(counts.read_text())
+    return scored["top1"], scored["top5"]
