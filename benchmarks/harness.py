@@ -19,7 +19,7 @@ from benchmarks.clock import cpu_seconds, wall_seconds_since_start
 from convert.files import write_bytes
 from tinydarknet.training.run_folder import git_revision
 
-_REPORTED_PACKAGES = ("mindspore", "numpy", "opencv-python-headless", "pyarrow", "onnxruntime")
+_REPORTED_PACKAGES = ("mindspore", "numpy", "numba", "opencv-python-headless", "pyarrow", "onnxruntime")
 
 
 def process_memory_mb(field: Literal["VmRSS", "VmHWM", "RssAnon"]) -> float:

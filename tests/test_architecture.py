@@ -123,7 +123,7 @@ def test_help_answers_without_loading_the_heavy_libraries(command):
     assert "usage:" in result.stdout
     loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
     assert "tyro" in loaded  # or this test would look at nothing
-    assert not loaded & {"mindspore", "cv2", "pyarrow.dataset", "onnxruntime", "matplotlib"}
+    assert not loaded & {"mindspore", "cv2", "pyarrow.dataset", "onnxruntime", "matplotlib", "numba"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

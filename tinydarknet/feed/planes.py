@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from tinydarknet.feed.augment import Windows
+from tinydarknet.feed.kernels import resize_windows
 from tinydarknet.feed.records import Records
 
 
 def resize_planes(records: Records, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
-    """Crop, resize (bilinear) and mirror the planes of `rows` straight into a batch; OpenCV releases the GIL.
+    """Crop, resize (bilinear) and mirror the planes of `rows` straight into a batch, without the interpreter lock.
 
     Args:
         records: a yuv420 dataset.
@@ -19,33 +19,18 @@ def resize_planes(records: Records, rows: np.ndarray, windows: Windows, y: np.nd
         y: uint8 [B, 1, S, S], written.
         uv: uint8 [B, 2, S/2, S/2], written.
     """
-    boxes = zip(
-        rows.tolist(),
-        records.heights[rows].tolist(),
-        records.widths[rows].tolist(),
-        windows.top.tolist(),
-        windows.left.tolist(),
-        windows.height.tolist(),
-        windows.width.tolist(),
-        windows.flip.tolist(),
-        strict=True,
+    luma = records.addresses(rows)
+    strides = records.widths[rows]
+    luma_bytes = records.heights[rows] * strides
+    to_luma = windows.top * strides + windows.left
+    resize_windows(luma + to_luma.astype(np.uintp), luma_bytes, strides, windows.height, windows.width, windows.flip, y)
+    to_chroma = luma_bytes + windows.top // 2 * (strides // 2) + windows.left // 2
+    resize_windows(
+        luma + to_chroma.astype(np.uintp),
+        luma_bytes // 4,
+        strides // 2,
+        windows.height // 2,
+        windows.width // 2,
+        windows.flip,
+        uv,
     )
-    luma_scratch, chroma_scratch = np.empty_like(y[0, 0]), np.empty_like(uv[0, 0])
-    for place, (row, height, width, top, left, crop_height, crop_width, flip) in enumerate(boxes):
-        payload = records.payload(row)
-        luma_end = height * width
-        luma = payload[:luma_end].reshape(height, width)
-        chroma = payload[luma_end:].reshape(2, height // 2, width // 2)
-        _resize(luma[top : top + crop_height, left : left + crop_width], y[place, 0], flip, luma_scratch)
-        down = slice(top // 2, (top + crop_height) // 2)
-        across = slice(left // 2, (left + crop_width) // 2)
-        _resize(chroma[0, down, across], uv[place, 0], flip, chroma_scratch)
-        _resize(chroma[1, down, across], uv[place, 1], flip, chroma_scratch)
-
-
-def _resize(window: np.ndarray, out: np.ndarray, flip: bool, scratch: np.ndarray) -> None:
-    size = out.shape[::-1]
-    if flip:
-        cv2.flip(cv2.resize(window, size, dst=scratch), 1, dst=out)
-    else:
-        cv2.resize(window, size, dst=out)

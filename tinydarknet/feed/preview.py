@@ -8,8 +8,9 @@ import numpy as np
 
 from tinydarknet.colour import DARKNET, colour_matrices
 from tinydarknet.feed.augment import Augmentation, draw
+from tinydarknet.feed.kernels import luma_means
 from tinydarknet.feed.records import Records
-from tinydarknet.feed.source import CROPPERS, luma_means
+from tinydarknet.feed.source import CROPPERS
 
 IMAGE_SIZE = 224
 """Side of a view, pixels; the recipe's."""

@@ -40,6 +40,7 @@ class Records:
         self._shards, self._offsets, self._lengths = index["shard"], index["offset"], index["length"]
         self._crcs = index["crc32"]
         self._maps = [_map_shard(directory / shard.name, shard.data_bytes) for shard in self.manifest.shards]
+        self._bases = np.array([np.frombuffer(mapped, np.uint8).ctypes.data for mapped in self._maps], np.uintp)
         self._check_bounds()
 
     def __len__(self) -> int:
@@ -49,6 +50,10 @@ class Records:
     def payload(self, row: int) -> np.ndarray:
         """The stored bytes of one image, uint8 [length]: a read-only view of the mapped shard."""
         return np.frombuffer(self._maps[self._shards[row]], np.uint8, int(self._lengths[row]), int(self._offsets[row]))
+
+    def addresses(self, rows: np.ndarray) -> np.ndarray:
+        """Where these rows' payloads begin in memory, uintp [B], for compiled code; valid as long as this object lives."""
+        return self._bases[self._shards[rows]] + self._offsets[rows].astype(np.uintp)
 
     def will_need(self, rows: np.ndarray) -> None:
         """Ask the kernel to read these rows' payloads ahead; returns at once."""

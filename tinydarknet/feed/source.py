@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from tinydarknet.colour import Normalization, colour_matrices, plain_matrix
 from tinydarknet.feed.augment import Windows
 from tinydarknet.feed.drawing import Drawing, DrawnBatch
 from tinydarknet.feed.jpeg import UndecodableRowError, decode_planes
+from tinydarknet.feed.kernels import luma_means
 from tinydarknet.feed.planes import resize_planes
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.threaded import Batch
@@ -78,8 +78,3 @@ class PlanesSource:
         else:
             batch["colour"][:] = colour_matrices(self._normalization, drawn.factors, luma_means(batch["y"]))
         self.drawing.name(drawn, batch)
-
-
-def luma_means(y: np.ndarray) -> np.ndarray:
-    """Mean grey level of every luma plane, float64 [B], for y uint8 [B, 1, S, S]."""
-    return np.array([cv2.mean(plane[0])[0] for plane in y])

@@ -1,0 +1,83 @@
+"""The compiled loops against OpenCV's own, byte by byte, and in a folder where nothing can be kept."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinydarknet.feed.kernels import luma_means, resize_windows
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def resized(image, windows, size, flips):
+    """The kernel on windows (top, left, height, width) of image uint8 [planes, H, W]; uint8 [windows, planes, S, S]."""
+    planes, height, width = image.shape
+    tops, lefts, heights, widths = np.array(windows, np.int64).T
+    count = len(windows)
+    out = np.empty((count, planes, size, size), np.uint8)
+    addresses = np.uintp(image.ctypes.data) + (tops * width + lefts).astype(np.uintp)
+    resize_windows(
+        addresses, np.full(count, height * width), np.full(count, width), heights, widths, np.array(flips), out
+    )
+    return out
+
+
+def by_opencv(image, window, size, flip):
+    top, left, height, width = window
+    planes = [cv2.resize(plane[top : top + height, left : left + width], (size, size)) for plane in image]
+    return np.stack(planes)[:, :, ::-1] if flip else np.stack(planes)
+
+
+@st.composite
+def a_window(draw, side=300):
+    height, width = draw(st.integers(1, side)), draw(st.integers(1, side))
+    return draw(st.integers(0, side - height)), draw(st.integers(0, side - width)), height, width
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    windows=st.lists(a_window(), min_size=1, max_size=3), size=st.sampled_from([2, 16, 64, 112, 224]), data=st.data()
+)
+def test_windows_are_resized_as_opencv_does_it(windows, size, data):
+    image = np.random.default_rng(size).integers(0, 256, (2, 300, 300), dtype=np.uint8)
+    flips = data.draw(st.lists(st.booleans(), min_size=len(windows), max_size=len(windows)))
+    out = resized(image, windows, size, flips)
+    for window, flip, actual in zip(windows, flips, out, strict=True):
+        np.testing.assert_array_equal(actual, by_opencv(image, window, size, flip))
+
+
+@pytest.mark.parametrize("window", [(0, 0, 128, 128), (3, 5, 64, 64), (0, 0, 32, 32), (40, 7, 1, 1), (0, 0, 1, 128)])
+def test_exact_factors_and_single_pixels(window):
+    """Twice, the same, half, and windows that touch the image's last byte."""
+    image = np.random.default_rng(0).integers(0, 256, (1, 128, 128), dtype=np.uint8)
+    np.testing.assert_array_equal(resized(image, [window], 64, [False])[0], by_opencv(image, window, 64, False))
+
+
+def test_means_are_exact():
+    y = np.random.default_rng(0).integers(0, 256, (5, 1, 224, 224), dtype=np.uint8)
+    np.testing.assert_array_equal(luma_means(y), [plane.sum(dtype=np.int64) / 224**2 for plane in y])
+
+
+def test_kernels_work_where_their_machine_code_cannot_be_kept(tmp_path):
+    shutil.copytree(ROOT / "tinydarknet", tmp_path / "tinydarknet", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "tinydarknet" / "feed" / "__pycache__").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder either")
+    program = (
+        "import numpy as np, tinydarknet.feed.kernels as kernels\n"
+        f"assert kernels.__file__.startswith({str(tmp_path)!r})\n"
+        "print(kernels.luma_means(np.full((1, 1, 8, 8), 7, np.uint8))[0])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "file")}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert result.stdout == "7.0\n", result.stderr

@@ -1,0 +1,154 @@
+"""Compiled loops over pixels (numba): a whole batch in one call without the interpreter lock, so that threads scale.
+
+The resize is OpenCV's INTER_LINEAR for uint8 (`resize.cpp`, HResizeLinear and VResizeLinear): pixel centres, weights in
+11 bits, across first, then down. A test holds the two equal byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+from numba.np.numpy_support import carray
+
+_WEIGHT_ONE = 2048
+"""A weight of 1; the two weights of a pixel add up to it."""
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first call, 3 seconds for all; later processes load the result from beside this file."""
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # numba: neither this folder nor the user's cache folder can be written
+        return njit(**options)(function)
+
+
+def _write_pointer(_context: Any, _address: Any) -> tuple[Signature, Callable[..., Any]]:
+    """An address in memory, uintp, as a pointer to uint8."""
+    signature = types.CPointer(types.uint8)(types.uintp)
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return signature, generate
+
+
+_pointer: Any = intrinsic(_write_pointer)
+
+
+@_compiled
+def resize_windows(
+    addresses: np.ndarray,
+    next_plane: np.ndarray,
+    strides: np.ndarray,
+    heights: np.ndarray,
+    widths: np.ndarray,
+    flips: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Resize windows that lie in memory, and mirror some of them.
+
+    Args:
+        addresses: of each window's first pixel in its first plane, uintp [B]; the caller keeps the memory alive.
+        next_plane: bytes from a pixel to the same pixel of the image's next plane, int64 [B].
+        strides: bytes from a row to the next, int64 [B].
+        heights: of the windows, pixels, int64 [B].
+        widths: likewise.
+        flips: bool [B].
+        out: uint8 [B, planes, S, S], written.
+    """
+    side = out.shape[2]
+    neighbours, weights = np.empty(side, np.int64), np.empty((2, side), np.int32)
+    left, packed = np.empty(side, np.uint64), np.empty(side, np.uint64)
+    pairs = np.empty(widths.max() if len(widths) else 0, np.uint32)
+    resized = np.empty((2, side), np.int16)
+    for place in range(len(addresses)):
+        height, width, stride = heights[place], widths[place], strides[place]
+        _neighbours(width, neighbours, weights)
+        _pack_columns(neighbours, weights, width, flips[place], left, packed)
+        _neighbours(height, neighbours, weights)
+        for plane in range(out.shape[1]):
+            start = addresses[place] + types.uintp(plane * next_plane[place])
+            window = carray(_pointer(start), ((height - 1) * stride + width,), np.uint8)
+            newest = -1
+            for row in range(side):
+                first = max(neighbours[row], 0)
+                second = min(neighbours[row] + 1, height - 1)
+                for needed in range(max(newest + 1, first), second + 1):
+                    pixels = window[needed * stride : needed * stride + width]
+                    _blend_across(pixels, left, packed, pairs, resized[needed & 1])
+                newest = max(newest, second)
+                near, far = weights[0, row], weights[1, row]
+                _blend_down(resized[first & 1], resized[second & 1], near, far, out[place, plane, row])
+
+
+@_compiled
+def _neighbours(length: int, first: np.ndarray, weights: np.ndarray) -> None:
+    """For every pixel out: the first of the two pixels in, int64 [S], in [-1, length), and both weights, int32 [2, S]."""
+    scale = 1.0 / (len(first) / length)
+    for pixel in range(len(first)):
+        place = np.float32((pixel + 0.5) * scale - 0.5)
+        whole = int(np.floor(place))
+        part = np.float32(place - np.float32(whole))
+        first[pixel] = whole
+        weights[0, pixel] = np.int32(np.rint((np.float32(1) - part) * np.float32(_WEIGHT_ONE)))
+        weights[1, pixel] = np.int32(np.rint(part * np.float32(_WEIGHT_ONE)))
+
+
+@_compiled
+def _pack_columns(
+    first: np.ndarray, weights: np.ndarray, width: int, flip: bool, left: np.ndarray, packed: np.ndarray
+) -> None:
+    """What `_blend_across` takes: left neighbours inside the row, uint64 [S], and both weights in one word, uint64 [S]."""
+    last = width - 1
+    for pixel in range(len(first)):
+        place, near, far = first[pixel], weights[0, pixel], weights[1, pixel]
+        if place < 0 or place >= last:
+            place, near, far = min(max(place, 0), last), _WEIGHT_ONE, 0
+        column = len(first) - 1 - pixel if flip else pixel
+        left[column] = place
+        packed[column] = np.uint64(far) | (np.uint64(near) << np.uint64(24))
+
+
+@_compiled
+def _blend_across(pixels: np.ndarray, left: np.ndarray, packed: np.ndarray, pairs: np.ndarray, out: np.ndarray) -> None:
+    """One row uint8 [W] to int16 [S], in 128ths of a grey level, by one multiplication for each pixel.
+
+    A pixel and its right neighbour times far and near: bits 24 to 43 of the product hold near * pixel + far * neighbour.
+    """
+    last = len(pixels) - 1
+    for column in range(last):
+        pairs[column] = np.uint32(pixels[column]) | (np.uint32(pixels[column + 1]) << np.uint32(24))
+    pairs[last] = pixels[last]
+    for column in range(len(out)):
+        out[column] = (np.uint64(pairs[left[column]]) * packed[column]) >> np.uint64(28)
+
+
+@_compiled
+def _blend_down(first: np.ndarray, second: np.ndarray, near: int, far: int, out: np.ndarray) -> None:
+    """Two rows int16 [S] to one uint8 [S]; all in 16 bits, so that a processor's short vectors take it."""
+    near_weight, far_weight = np.int32(np.int16(near)), np.int32(np.int16(far))
+    for column in range(len(out)):
+        upper = np.int16((np.int32(first[column]) * near_weight) >> 16)
+        lower = np.int16((np.int32(second[column]) * far_weight) >> 16)
+        out[column] = np.uint8(np.int16(np.int16(upper + lower) + np.int16(2)) >> np.int16(2))
+
+
+@_compiled
+def luma_means(y: np.ndarray) -> np.ndarray:
+    """Mean grey level of every luma plane, float64 [B], for y uint8 [B, 1, S, S]."""
+    means = np.empty(y.shape[0])
+    for place in range(y.shape[0]):
+        total = 0
+        for row in range(y.shape[2]):
+            row_total = np.uint32(0)
+            for column in range(y.shape[3]):
+                row_total += np.uint32(y[place, 0, row, column])
+            total += row_total
+        means[place] = total / (y.shape[2] * y.shape[3])
+    return means
