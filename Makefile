@@ -105,8 +105,8 @@ bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measu
 	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/original --classes $(CLASSES) --encoding original
 	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
 	$(BIN)/python benchmarks/feed_rate.py --data $(DATA)/bench/original $(DATA)/bench/planes --json $(RESULTS)/feed_rate.jsonl
-	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --copies 8 --json $(RESULTS)/convert_rate.jsonl
-	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --copies 8 --encodings original --check scan --json $(RESULTS)/convert_rate_scan.jsonl
+	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json $(RESULTS)/convert_rate.jsonl
+	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --encodings original --check scan --json $(RESULTS)/convert_rate_scan.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --json $(RESULTS)/step_time.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --json $(RESULTS)/step_time_96px.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --batch-size 16 --ranks 2 --json $(RESULTS)/step_time_ranks.jsonl

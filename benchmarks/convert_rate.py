@@ -3,13 +3,15 @@
 python benchmarks/convert_rate.py --source IMAGENET/train --json result.json
 
 A shard of ImageNet holds 10,010 images. `run` would cut a few hundred into shards of 64, whose fixed cost (a page that
-MindRecord leaves empty, six syncs) is another thing: so shards hold 1,000 here, and `--copies` links each image so many
-times into the split.
+MindRecord leaves empty, six syncs) is another thing: so shards hold 1,000 here, and each image of a small split is linked
+into it several times.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import os
 import shutil
 import statistics
@@ -27,6 +29,7 @@ from convert.images import Check
 from convert.manifest import EncodingName
 
 _LOOP_SECONDS = 2.0
+_IMAGES_MIN = 2000
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,15 @@ class ConvertRateOptions:
     """Convert a split to a temporary folder, several times over, and verify it."""
 
     source: Path
-    """A split as 'python -m convert run' takes it; with copies, class folders."""
+    """A split as 'python -m convert run' takes it; with several copies, class folders."""
     encodings: tuple[EncodingName, ...] = ("yuv420", "original")
     """Which encodings to measure."""
     short_side: int = 256
     """Of the stored images, pixels."""
     check: Check = "decode"
     """How original checks images: decode every one, or only scan its markers."""
-    copies: int = 1
-    """So many links to each image make up the split."""
+    copies: int = 0
+    """So many links to each image make up the split; 0: of class folders, as many as make 2,000 images."""
     shard_rows: int = 1000
     """Images per shard; 0: as run chooses, which for a few hundred images is 64."""
     workers: int = 1
@@ -57,9 +60,11 @@ class ConvertRateOptions:
     def __post_init__(self) -> None:
         if not self.encodings:
             raise ValueError("encodings needs at least one value")
-        for name in ("workers", "repeats", "copies"):
+        for name in ("workers", "repeats"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.copies < 0:
+            raise ValueError(f"copies must be at least 0, got {self.copies}")
         if self.scaling and self.workers < 2:
             raise ValueError(f"scaling needs at least 2 workers, got {self.workers}")
 
@@ -67,11 +72,18 @@ class ConvertRateOptions:
 def measure_conversions(options: ConvertRateOptions) -> list[dict[str, Any]]:
     """One result per encoding; CPU time is the workers', without their start."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        options = replace(options, copies=options.copies or enough_copies(options.source))
         if options.copies > 1:
             linked = link_copies(options.source, Path(folder) / "source" / options.source.name, options.copies)
             options = replace(options, source=linked)
         measure = _measure_scaling if options.scaling else _measure_encoding
         return [measure(options, encoding, Path(folder)) for encoding in options.encodings]
+
+
+def enough_copies(source: Path) -> int:
+    """How often each image of class folders has to be taken to make 2,000; 1 where there are no such folders."""
+    images = sum(1 for _ in itertools.islice(source.glob("*/*"), _IMAGES_MIN))
+    return math.ceil(_IMAGES_MIN / images) if images else 1
 
 
 def link_copies(source: Path, target: Path, copies: int) -> Path:

@@ -71,7 +71,7 @@ def test_thread_scaling_holds_the_feed_against_a_loop(planes_dataset, tmp_path):
 
 
 def test_convert_rate_measures_conversion_and_verification(tree, tmp_path):
-    results = results_of("convert_rate", "--source", tree / "train", "--repeats", 1, cwd=tmp_path)
+    results = results_of("convert_rate", "--source", tree / "train", "--copies", 1, "--repeats", 1, cwd=tmp_path)
     assert [result["encoding"] for result in results] == ["yuv420", "original"]
     for result in results:
         assert result["rows"] == 70

@@ -5,7 +5,7 @@ from test_benchmarks import results_of
 
 
 def test_convert_rate_holds_two_workers_against_two_loops(tree, tmp_path):
-    options = ("--scaling", "--workers", 2, "--encodings", "original", "--check", "scan", "--repeats", 1)
+    options = ("--copies", 1, "--scaling", "--workers", 2, "--encodings", "original", "--check", "scan", "--repeats", 1)
     (result,) = results_of("convert_rate", "--source", tree / "train", *options, cwd=tmp_path)
     assert result["speedup"] == pytest.approx(result["images_per_s"] / result["images_per_s_one_worker"])
     assert result["speedup_over_loop"] == pytest.approx(result["speedup"] / result["loop_speedup"])
@@ -16,6 +16,12 @@ def test_convert_rate_multiplies_a_sample_by_links(tree, tmp_path):
     (result,) = results_of("convert_rate", "--source", tree / "train", *options, cwd=tmp_path)
     assert (result["rows"], result["shards"], result["check"]) == (140, 4, "scan")
     assert 0 < result["worker_memory_mb_max"] < 1000
+
+
+def test_convert_rate_makes_2000_images_of_a_smaller_sample(tree, tmp_path):
+    options = ("--encodings", "original", "--check", "scan", "--repeats", 1)
+    (result,) = results_of("convert_rate", "--source", tree / "train", *options, cwd=tmp_path)
+    assert (result["rows"], result["copies"], result["shards"]) == (2030, 29, 3)
 
 
 def test_convert_estimate_holds_doctor_against_the_conversion(tree, tmp_path):

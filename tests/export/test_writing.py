@@ -73,8 +73,12 @@ def test_names_are_the_layers(exports):
     nodes = {node.name for node in onnx.load(exports / "tinydarknet.onnx").graph.node}
     assert {"preprocessing/scale", "conv1/conv", "conv1/leaky_relu", "conv1/pool", "conv16/conv", "logits"} <= nodes
     graph = ModelProto.FromString((exports / "tinydarknet.mindir").read_bytes()).graph
-    (name,) = (entry.name for entry in graph.input)
-    assert name.endswith(":image")  # what stands before it is MindSpore's
+    assert ([entry.name for entry in graph.input], [entry.name for entry in graph.output]) == (
+        ["image"],
+        ["probabilities"],
+    )
+    assert {"conv1.conv.weight", "conv16.conv.bias"} <= {entry.name for entry in graph.parameter}
+    assert not [name for node in graph.node for name in [node.name, *node.input, *node.output] if "construct" in name]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tinydarknet.exporting.cells import write_with_mindspore
 from tinydarknet.exporting.design import Design
 from tinydarknet.exporting.folding import fold_batch_norms
 from tinydarknet.exporting.job import Artefact, Job
+from tinydarknet.exporting.mindir_names import name_plainly
 from tinydarknet.exporting.onnx_graph import build_onnx
 from tinydarknet.exporting.options import ExportOptions, FileFormat
 from tinydarknet.exporting.quantizing import quantize
@@ -88,6 +89,7 @@ def _write_onnx(job: Job) -> Iterator[Artefact]:
 def _write_mindir(job: Job) -> Iterator[Artefact]:
     design, staged = job.design(job.options.input), job.folder / job.options.mindir_filename
     write_with_mindspore(design, staged, "mindir")
+    name_plainly(staged, design.output)
     yield _verify(job, design, staged, "mindir", open_mindir(staged))[0]
 
 
