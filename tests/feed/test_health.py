@@ -15,8 +15,17 @@ from tinydarknet.feed.records import Records
 
 @pytest.fixture(params=["planes_dataset", "original_dataset"])
 def damaged(request, tmp_path):
+    return damaged_copy(request.getfixturevalue(request.param), tmp_path)
+
+
+@pytest.fixture
+def damaged_originals(original_dataset, tmp_path):
+    return damaged_copy(original_dataset, tmp_path)
+
+
+def damaged_copy(dataset, folder):
     """A copy of a dataset whose rows 5 and 6 have been overwritten."""
-    directory = shutil.copytree(request.getfixturevalue(request.param), tmp_path / "damaged")
+    directory = shutil.copytree(dataset, folder / "damaged")
     records = Records(directory)
     for row in (5, 6):
         with (directory / records.manifest.shards[records._shards[row]].name).open("r+b") as stream:
@@ -67,10 +76,34 @@ def test_jpegs_that_do_not_decode_are_found_without_checksums(damaged):
         assert 5 not in ids_of(damaged, tolerate=2)
 
 
-def test_evaluation_never_replaces_an_image(damaged):
-    if Records(damaged).manifest.encoding.name == "original":
-        with pytest.raises(UserError, match="does not decode"):
-            list(open_eval_feed(damaged, batch_size=35, image_size=32, rank=0, world_size=1, normalization=IMAGENET))
+@pytest.mark.parametrize("training", [True, False])
+def test_the_reference_feed_names_what_mindspore_could_not_decode(damaged_originals, training):
+    options = {
+        "batch_size": 35,
+        "image_size": 32,
+        "rank": 0,
+        "world_size": 1,
+        "normalization": IMAGENET,
+        "feed": "reference",
+    }
+    if training:
+        feed = open_train_feed(
+            damaged_originals, **options, seed=0, first_step=0, last_step=2, augmentation=Augmentation()
+        )
+    else:
+        feed = open_eval_feed(damaged_originals, **options)
+    with pytest.raises(UserError, match=r"row [56] \(n\d+/.*\) is damaged.*convert verify.*--feed host"):
+        list(feed)
+    with pytest.raises(RuntimeError) as raised:
+        list(feed.dataset().create_tuple_iterator(num_epochs=1))
+    assert "is damaged" in str(feed.told(raised.value))
+    assert feed.told(RuntimeError("out of memory")) is None
+
+
+def test_evaluation_never_replaces_an_image(damaged_originals):
+    options = {"batch_size": 35, "image_size": 32, "rank": 0, "world_size": 1, "normalization": IMAGENET}
+    with pytest.raises(UserError, match="does not decode"):
+        list(open_eval_feed(damaged_originals, **options))
 
 
 def test_what_was_replaced_is_remembered(damaged):

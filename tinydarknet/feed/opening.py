@@ -36,8 +36,6 @@ class Feed(Protocol):
     """Batches it yields."""
     choice: str
     """One sentence: which feed this is, and why."""
-    failure: UserError | None
-    """What ended `dataset()`'s batches, if it was something to tell the user."""
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches as numpy arrays, each valid until the next is asked for."""
@@ -49,6 +47,10 @@ class Feed(Protocol):
 
     def dataset(self) -> Dataset:
         """The batches as a MindSpore dataset with `columns`."""
+        ...
+
+    def told(self, error: RuntimeError) -> UserError | None:
+        """What MindSpore's error while it read `dataset()` means to the user; None if it was not the feed's."""
         ...
 
 

@@ -7,9 +7,11 @@ so they follow its seed and its workers rather than the image's id.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from convert.errors import UserError
@@ -23,6 +25,9 @@ from tinydarknet.feed.threaded import Batch
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset
 
+_HANDED_ROWS = 4096
+"""Rows remembered for error messages, more than MindSpore's queues hold."""
+
 IMAGE_COLUMNS = ("image", "label", "id")
 
 
@@ -31,8 +36,6 @@ class ReferenceFeed:
 
     columns: tuple[str, ...] = IMAGE_COLUMNS
     choice: str = "feed reference: the reference's own operators, the baseline"
-    failure: UserError | None = None
-    """Never set: MindSpore tells its operators' errors itself."""
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class ReferenceFeed:
         self._operators = operators(image_size, normalization, augmentation)
         # MindSpore refuses more workers than the machine has processors
         self._workers = min(threads, os.cpu_count() or 1)
+        self._handed: deque[int] = deque(maxlen=_HANDED_ROWS)
 
     def __len__(self) -> int:
         """The number of batches."""
@@ -62,18 +66,40 @@ class ReferenceFeed:
     def batches(self) -> Generator[Batch, None, None]:
         """The same as a generator."""
         iterator = self.dataset().create_dict_iterator(num_epochs=1, output_numpy=True, do_copy=False)
-        for batch in iterator:
-            yield dict(batch)
+        try:
+            for batch in iterator:
+                yield dict(batch)
+        except RuntimeError as error:
+            if (told := self.told(error)) is not None:
+                raise told from None
+            raise
 
     def dataset(self) -> Dataset:
         """The batches as a MindSpore dataset."""
         import mindspore.dataset as ds
 
         rows = ds.GeneratorDataset(
-            _Images(self._records, self._stream), list(self.columns), shuffle=False, num_parallel_workers=1
+            _Images(self._records, self._stream, self._handed),
+            list(self.columns),
+            shuffle=False,
+            num_parallel_workers=1,
         )
         mapped = rows.map(self._operators, input_columns="image", num_parallel_workers=self._workers)
         return mapped.batch(self._stream.batch_size, drop_remainder=True)
+
+    def told(self, error: RuntimeError) -> UserError | None:
+        """Name the image that MindSpore could not decode; its own message says at best which operator it was."""
+        if "decode" not in str(error).lower():
+            return None
+        handed = self._handed.copy()  # MindSpore may still be asking for rows
+        damaged = [row for row in handed if cv2.imdecode(self._records.payload(row), cv2.IMREAD_COLOR) is None]
+        if not damaged:
+            return None
+        return UserError(
+            f"{self._records.describe(damaged[0])} is damaged, it does not decode: 'python -m convert verify "
+            f"{self._records.directory}' lists all damage; convert again, or use --feed host, which can replace such "
+            "images by others (--tolerate N)"
+        )
 
 
 def operators(image_size: int, normalization: Normalization, augmentation: Augmentation | None) -> list:
@@ -99,9 +125,10 @@ def operators(image_size: int, normalization: Normalization, augmentation: Augme
 class _Images:
     """Stored bytes in stream order, one image a row, for GeneratorDataset."""
 
-    def __init__(self, records: Records, stream: Stream) -> None:
+    def __init__(self, records: Records, stream: Stream, handed: deque[int]) -> None:
         self._records = records
         self._stream = stream
+        self._handed = handed
 
     def __len__(self) -> int:
         return self._stream.steps * self._stream.batch_size
@@ -111,7 +138,8 @@ class _Images:
             _, rows = self._stream.batch_rows(step)
             for wanted in rows:
                 padding = wanted == PADDING
-                row = 0 if padding else wanted
+                row = 0 if padding else int(wanted)
+                self._handed.append(row)
                 label = np.int32(PADDING_LABEL) if padding else self._records.labels[row]
                 image_id = np.int64(PADDING) if padding else self._records.ids[row]
                 yield self._records.payload(row), label, image_id

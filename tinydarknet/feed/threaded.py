@@ -49,7 +49,7 @@ class ThreadedFeed:
         self.columns = source.columns
         self.steps = source.steps
         self.choice = choice
-        self.failure: UserError | None = None
+        self._failure: UserError | None = None
         self._source = source
         self._threads = threads
         self._read_ahead = read_ahead
@@ -76,12 +76,16 @@ class ThreadedFeed:
         rows = _Rows(self.steps, self.columns, self._noting_failure)
         return ds.GeneratorDataset(rows, list(self.columns), shuffle=False, num_parallel_workers=1)
 
+    def told(self, error: RuntimeError) -> UserError | None:  # noqa: ARG002, MindSpore's says less
+        """What ended `dataset()`'s batches, if it was something to tell the user."""
+        return self._failure
+
     def _noting_failure(self) -> Iterator[Batch]:
-        """Fresh batches; MindSpore turns what they raise into a RuntimeError of its own, so it is kept in `failure` too."""
+        """Fresh batches; MindSpore turns what they raise into a RuntimeError of its own, so it is kept for `told`."""
         try:
             yield from self._batches(reuse=False)
         except UserError as error:
-            self.failure = error
+            self._failure = error
             raise
 
     def _batches(self, *, reuse: bool) -> Generator[Batch, None, None]:

@@ -149,9 +149,9 @@ def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback
     epochs = (segment.last_step - segment.first_step) // stretch if sinks else 1
     try:
         Model(step).train(epochs, feed.dataset(), callbacks=[callback], dataset_sink_mode=sinks, sink_size=stretch)
-    except RuntimeError:
-        if feed.failure is not None:  # which MindSpore has wrapped
-            raise feed.failure from None
+    except RuntimeError as error:
+        if (told := feed.told(error)) is not None:
+            raise told from None
         raise
 
 
