@@ -1,4 +1,7 @@
-"""The verdict on a training step: whatever is slowed by 30 ms, where it really happens, is named."""
+"""The verdict on a training step: whatever is slowed by 30 ms, where it really happens, is named.
+
+A busy machine can delay another stage by more: then the same is tried with a longer delay.
+"""
 
 import json
 import os
@@ -17,7 +20,7 @@ from benchmarks.verdict import name_bottleneck
 from convert.errors import UserError
 
 HERE = Path(__file__).resolve().parent
-ATTEMPTS, BUSY_MS = 3, 10
+DELAYS_MS = (30, 30, 120, 480)
 SMALL = {"image_size": 16, "batch_size": 4, "steps": 10, "batches": 20, "device_target": "CPU"}
 
 
@@ -32,26 +35,24 @@ def timed(monkeypatch):
     return lambda data, **changes: time_step(StepTimeOptions(**{**SMALL, **changes}), data)
 
 
-def named(slow: str, measure: Callable[[], dict]) -> dict:
-    """The first result that names `slow`, else the last; skips where other programs leave the network no processor."""
-    for _ in range(ATTEMPTS):
-        result = measure()
+def named(slow: str, measure: Callable[[float], dict]) -> dict:
+    """The first result that names `slow`, else the last."""
+    for delay_ms in DELAYS_MS:
+        result = measure(delay_ms)
         if result["bottleneck"] == slow:
-            return result
-    if result["compute_ms"]["p50"] > BUSY_MS:  # one layer needs 1 ms: it is right that this is named
-        pytest.skip(f"the machine is too busy to see 30 ms: one layer took {result['compute_ms']['p50']:.0f} ms")
+            break
     return result
 
 
 @pytest.mark.parametrize("slow", ["read", "crop", "batch", "transfer", "compute"])
 def test_the_slowed_stage_is_named(slow, planes_dataset, timed):
-    result = named(slow, lambda: timed(planes_dataset, slow=slow))
+    result = named(slow, lambda delay_ms: timed(planes_dataset, slow=slow, slow_ms=delay_ms))
     assert result["bottleneck"] == slow, result["verdict"]
     assert slow.replace("compute", "it computes") in result["verdict"]
 
 
 def test_slow_decoding_is_named(original_dataset, timed):
-    result = named("decode", lambda: timed(original_dataset, slow="decode", feed="host"))
+    result = named("decode", lambda delay_ms: timed(original_dataset, slow="decode", slow_ms=delay_ms, feed="host"))
     assert result["bottleneck"] == "decode", result["verdict"]
 
 
@@ -66,6 +67,7 @@ def test_a_slow_all_reduce_between_two_ranks_is_named(planes_dataset, tmp_path):
     assert done.stdout == (tmp_path / "result.json").read_text()
     (result,) = map(json.loads, done.stdout.splitlines())
     assert result["bottleneck"] == "all-reduce", result["verdict"]
+    assert result["all_reduce_ms"]["p50"] > 30
     assert result["ranks"] == len(result["rank_pace_ms"]) == 2
     assert result["rank_pace_ms"][result["slowest_rank"]] == max(result["rank_pace_ms"])
     assert f"rank {result['slowest_rank']} is the slowest" in done.stderr
