@@ -33,15 +33,15 @@ def readme_table(results: Sequence[Result], language: Language) -> str:
     kilobytes = first["source_bytes_per_image"] / 1e3
     said = {
         "en": f"On {machine['cores']} cores of a shared machine ({machine['cpu']}), page cache warm, {first['images']} real ImageNet "
-        f"photographs ({kilobytes:.0f} KB on average), batch {first['batch_size']}, {first['image_size']}x{first['image_size']} out, "
-        f"{first['workers']} worker each; images per second of CPU time, children included, medians of {first['repeats']} turns in "
-        "one run (`make bench-peers`). Everyone crops and mirrors; this project's feeds also draw the colour jitter. "
-        "[docs/benchmarks.md](docs/benchmarks.md) has the spread, the other benchmarks and plots.",
+        f"photographs ({kilobytes:.0f} KB on average),\nbatch {first['batch_size']}, "
+        f"{first['image_size']}x{first['image_size']} out, {first['workers']} worker each. Images per second of CPU time, children "
+        f"included, medians of {first['repeats']} turns in one run\n(`make bench-peers`). Everyone crops and mirrors; this project's "
+        "feeds also draw the colour jitter. Spread, other benchmarks and\nplots: [docs/benchmarks.md](docs/benchmarks.md).",
         "zh": f"共享机器上的 {machine['cores']} 个核（{machine['cpu']}），页缓存已预热，{first['images']} 张真实的 ImageNet 照片"
-        f"（平均 {kilobytes:.0f} KB），批大小 {first['batch_size']}，输出 {first['image_size']}x{first['image_size']}，"
-        f"各用 {first['workers']} 个工作线程或进程；数字为每秒 CPU 时间（含子进程）处理的图片数，同一次运行中 {first['repeats']} 轮的中位数"
-        "（`make bench-peers`）。所有加载方式都做随机裁剪和翻转，本项目的供数还包括颜色抖动。"
-        "波动范围、其他基准和图见 [docs/benchmarks.md](docs/benchmarks.md)。",
+        f"（平均 {kilobytes:.0f} KB），批大小 {first['batch_size']}，\n输出 {first['image_size']}x{first['image_size']}，"
+        f"各用 {first['workers']} 个工作线程或进程。数字为每秒 CPU 时间（含子进程）处理的图片数，同一次运行中 {first['repeats']} 轮的中位数\n"
+        "（`make bench-peers`）。所有加载方式都做随机裁剪和翻转，本项目的数据供给还包括颜色抖动。"
+        "波动范围、其他基准和图见\n[docs/benchmarks.md](docs/benchmarks.md)。",
     }[language]
     return f"{said}\n\n{tables.peers_for_readme(peers, language)}"
 
@@ -106,7 +106,7 @@ def _feeds(rates: Sequence[Result]) -> str:
 ## The feeds
 
 `python benchmarks/feed_rate.py --data PLANES ORIGINAL` (batch {first["batch_size"]}, {first["image_size"]} px, {first["threads"]} thread,
-all in turns; ratios are taken turn by turn).
+all in turns; ratios are taken turn by turn). This is another run than the one above: compare within one table.
 
 {tables.feeds(rates)}
 """

@@ -25,9 +25,9 @@ _SIMULATED_STEPS, _SIMULATED_RANKS = 1000, 8
 
 _README_HEADS: dict[Language, tuple[str, ...]] = {
     "en": ("loader", "reads", "images per core-second", "times the reference's operators", "cores for 9,846 images/s"),
-    "zh": ("加载方式", "读取", "每核秒图片数", "相当于参考算子的倍数", "9,846 张/秒所需核数"),
+    "zh": ("加载方式", "读取", "每核每秒（CPU 时间）图片数", "相当于参考算子的倍数", "9,846 张/秒所需核数"),
 }
-_OURS: dict[Language, str] = {"en": "this project, feed {}", "zh": "本项目，{} 供数"}
+_OURS: dict[Language, str] = {"en": "this project, feed {}", "zh": "本项目，数据供给 {}"}
 _NOT_RUN: dict[Language, str] = {"en": "not run: {}", "zh": "未运行：{}"}
 _CHINESE = {
     "JPEG files": "JPEG 文件",

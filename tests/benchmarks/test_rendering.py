@@ -101,7 +101,7 @@ def test_rendering_twice_changes_nothing(rendered):
 
 def test_the_readmes_hold_the_measured_figures(rendered):
     root, _ = rendered
-    for name, row in (("README.md", "| this project, feed planes |"), ("README_CN.md", "| 本项目，planes 供数 |")):
+    for name, row in (("README.md", "| this project, feed planes |"), ("README_CN.md", "| 本项目，数据供给 planes |")):
         text = (root / name).read_text()
         assert text.startswith("before\n")
         assert text.endswith("after\n")
