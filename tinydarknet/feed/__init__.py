@@ -7,7 +7,8 @@ order.py      which row where: pure
 stream.py     a run's steps as rows, for one rank
 augment.py    crops, flips, colour factors: pure
 drawing.py    what each batch will hold
-planes.py     yuv420 payloads -> uint8 planes: the hot loop
+planes.py     yuv420 payloads -> uint8 planes, by way of
+kernels.py    compiled loops over pixels: the hot loop
 jpeg.py       JPEG payloads -> the same planes, decoded on the host
 source.py     batches of planes and colour matrices
 dvpp.py       batches of pixels, decoded by Ascend's hardware

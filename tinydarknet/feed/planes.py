@@ -1,4 +1,4 @@
-"""The hot loop: stored planes -> uint8 batches at the network's size."""
+"""Stored planes -> uint8 batches at the network's size."""
 
 from __future__ import annotations
 
