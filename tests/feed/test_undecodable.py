@@ -77,7 +77,9 @@ def test_what_the_device_alone_refuses_is_not_called_damaged(original_dataset):
     def sources(drawing):
         return DvppSource(drawing, IMAGENET, lambda *_: [refusing])
 
-    with pytest.raises(UserError, match=r"row \d+ \(n\d+/.*\) was refused by the device, Dvpp Decode failed: .*--feed host"):
+    with pytest.raises(
+        UserError, match=r"row \d+ \(n\d+/.*\) was refused by the device, Dvpp Decode failed: .*--feed host"
+    ):
         ids_of(original_dataset, sources, tolerate=70)
 
 
