@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from mindspore.train import Model
 
-from convert.cli import EXIT_INTERRUPTED, EXIT_OK
+from convert.cli import EXIT_OK
 from convert.errors import UserError
 from convert.manifest import load_manifest
 from tinydarknet import device as devices
@@ -179,7 +179,8 @@ def _finish(run: Run, data: TrainingData, reporter: Reporter, stop: StopRequest)
     stopped = int(devices.sum_over_ranks(run.device, np.array([stop.number]))[0])
     if stopped and not stop.number:
         stop.number = signal.SIGTERM
-    status = {0: EXIT_OK, signal.SIGINT: EXIT_INTERRUPTED}.get(stop.number, devices.EXIT_TERMINATED)
+    # the same for SIGINT, which MindSpore turns into SIGTERM if it comes while a graph runs
+    status = devices.EXIT_TERMINATED if stop.number else EXIT_OK
     replaced = data.replaced_images()
     if replaced:
         reporter.say(
