@@ -78,14 +78,17 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     The ranks run `script` where it is given, `options.program` where not.
 
     Raises:
-        UserError: msrun is not installed beside this Python.
+        UserError: msrun is not installed beside this Python, or the folder for the ranks' output cannot be made.
     """
     binaries = Path(sys.executable).parent
     msrun = binaries / "msrun"
     if not msrun.is_file():
         raise UserError(f"no msrun in {binaries}: install MindSpore into this Python's environment")
     log_dir = options.log_dir or Path(f"{options.program}_parallel-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}")
-    log_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {log_dir} ({error.strerror}): choose another --log-dir") from error
     command = [
         msrun,
         f"--worker_num={options.ranks}",
@@ -123,7 +126,7 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
         relay.connect(process)
         ending = threading.Thread(target=_end_with, args=(process,), daemon=True)
         ending.start()
-        failed = _follow(process, options.ranks // options.nodes)
+        failed = _follow(process, options.ranks // options.nodes, relay)
         ending.join()
         status = process.wait()
     if failed is None:
@@ -134,7 +137,7 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
 
 
 class _StopRelay:
-    """Passes SIGTERM and Ctrl+C on to the ranks as SIGTERM, however early they come."""
+    """Passes SIGTERM, Ctrl+C and the end of our terminal on to the ranks as SIGTERM, however early they come."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -142,8 +145,9 @@ class _StopRelay:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> _StopRelay:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._pass_on)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup's
+                self._previous[number] = signal.signal(number, self.stop)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,13 +158,14 @@ class _StopRelay:
         """From now on there is somebody to pass it on to; what came before is passed on at once."""
         self._msrun = msrun.pid
         if self.asked:
-            self._pass_on()
+            self.stop()
 
-    def _pass_on(self, *_: object) -> None:
+    def stop(self, *_: object) -> None:
+        """Tell the ranks to save and to stop; where there is none yet, end what would start them."""
         self.asked = True
         if self._msrun is not None and not _signal_role(self._msrun, WORKER_ROLE, signal.SIGTERM):
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                os.killpg(self._msrun, signal.SIGTERM)  # no rank yet: end what would start them
+                os.killpg(self._msrun, signal.SIGTERM)
 
 
 def _end_with(msrun: subprocess.Popen[str]) -> None:
@@ -190,7 +195,7 @@ def _status_without_ranks(status: int, *, stopped: bool) -> int:
     return EXIT_USER_ERROR if status else 0
 
 
-def _follow(process: subprocess.Popen[str], workers: int) -> tuple[int | None, int] | None:
+def _follow(process: subprocess.Popen[str], workers: int, relay: _StopRelay) -> tuple[int | None, int] | None:
     """Show msrun's output until it ends; the first failed rank (None if unknown) and its exit code."""
     ranks: dict[int, int] = {}
     failed: tuple[int | None, int] | None = None
@@ -208,7 +213,11 @@ def _follow(process: subprocess.Popen[str], workers: int) -> tuple[int | None, i
             _signal_role(process.pid, SCHEDULER_ROLE, signal.SIGKILL)
         in_traceback = failed is not None and (line.startswith("Traceback ") or (in_traceback and line[:1].isspace()))
         if not (in_traceback or _MINDSPORE_LOG.match(line) or _MSRUN_VERDICT.match(line)):
-            print(line, end="", flush=True)
+            try:
+                print(line, end="", flush=True)
+            except OSError:  # nobody reads any longer, a pipe or the terminal has been closed
+                sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+                relay.stop()
     return failed
 
 

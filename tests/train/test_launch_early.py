@@ -1,4 +1,4 @@
-"""The launcher told to stop before its ranks run, and left alone by msrun."""
+"""The launcher told to stop before its ranks run, left alone by msrun, or by whoever read its output."""
 
 import contextlib
 import os
@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from train_making import REPOSITORY, SIZE, free_port
 
-from tinydarknet.launch import LAUNCHER_VARIABLE, marked_processes
+from convert.errors import UserError
+from tinydarknet.device import EXIT_TERMINATED
+from tinydarknet.launch import LAUNCHER_VARIABLE, LaunchOptions, launch, marked_processes
 from tinydarknet.training.run_folder import RunFolder
 
 STOP_SECONDS = 30
@@ -96,6 +98,29 @@ def test_ranks_do_not_outlive_msrun(planes_data, tmp_path):
         assert "error: msrun was ended by SIGKILL" in errors
         assert len(RunFolder(tmp_path / "run").newest_first()) == 1, "the ranks could not save"
         assert gone(launcher.pid)
+
+
+def test_the_end_of_the_terminal_stops_the_ranks(planes_data, tmp_path):
+    with launched(planes_data, tmp_path) as launcher:
+        wait_for(launcher, "step 4 of")
+        launcher.send_signal(signal.SIGHUP)
+        assert launcher.wait(timeout=STOP_SECONDS) == EXIT_TERMINATED
+        assert gone(launcher.pid)
+        assert len(RunFolder(tmp_path / "run").newest_first()) == 1
+
+
+def test_ranks_stop_when_nobody_reads_their_output(planes_data, tmp_path):
+    with launched(planes_data, tmp_path) as launcher:
+        wait_for(launcher, "step 4 of")
+        launcher.stdout.close()
+        assert launcher.wait(timeout=STOP_SECONDS) == EXIT_TERMINATED
+        assert gone(launcher.pid)
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "taken").touch()
+    with pytest.raises(UserError, match=r"cannot make the folder .*taken/ranks \(Not a directory\)"):
+        launch(LaunchOptions(log_dir=tmp_path / "taken" / "ranks"), [])
 
 
 def test_processes_are_found_by_the_launcher_that_they_carry():
