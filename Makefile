@@ -50,7 +50,7 @@ DATASET := $(DATA)/$(NAME)
 RUN ?= $(RUNS)/$(NAME)
 CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
 
-# a run folder that holds a run is gone on with
+# a run folder that holds a run is resumed
 resume = $(if $(wildcard $(1)/config.json),--resume)
 
 .PHONY: help demo test lint fmt mindrecord train train-8p eval export report bench bench-peers bench-publish bench-report

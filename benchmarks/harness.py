@@ -33,7 +33,7 @@ def process_memory_mb(field: Literal["VmRSS", "VmHWM", "RssAnon"]) -> float:
 
 def drop_from_page_cache(directory: Path) -> None:
     """Ask the kernel to forget a dataset's files, so that the next use reads the disk; Linux only."""
-    for path in directory.iterdir():
+    for path in filter(Path.is_file, directory.iterdir()):  # images put aside lie in a folder
         with path.open("rb") as stream:
             os.fsync(stream.fileno())  # dirty pages would stay
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -43,6 +43,8 @@ class MakeOptions:
     def __post_init__(self) -> None:
         if not self.devices or len(set(self.devices)) != len(self.devices) or min(self.devices) < 0:
             raise ValueError(f"devices must be different card numbers from 0 on, got {self.devices}")
+        if self.server_id:
+            _check_address("server_id", self.server_id)
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,9 @@ def _table_from(fields: dict[str, Any]) -> RankTable:
         raise ValueError(f"server_count is {fields['server_count']}, server_list has {len(servers)}")
     by_rank = {}
     for server in servers:
+        _check_address("server_id", server["server_id"])  # msrun is told the first one
         for device in server["device"]:
-            ipaddress.ip_address(device["device_ip"])
+            _check_address("device_ip", device["device_ip"])
             by_rank[int(device["rank_id"])] = server["server_id"]
     if sorted(by_rank) != list(range(len(by_rank))) or not by_rank:
         raise ValueError(f"its rank_ids are {sorted(by_rank)}, not 0 to {len(by_rank) - 1}")
@@ -100,24 +103,46 @@ def _table_from(fields: dict[str, Any]) -> RankTable:
     return RankTable(addresses, len(by_rank))
 
 
+def _check_address(name: str, address: object) -> None:
+    try:
+        ipaddress.ip_address(str(address))
+    except ValueError as error:
+        raise ValueError(f"{name} must be an IP address, got {address!r}") from error
+
+
 def check(options: CheckOptions) -> None:
     """Print the table as shell variables."""
     table = read_rank_table(options.table)
-    print(f"RANKS={table.ranks} NNODES={len(table.servers)} MASTER_ADDR={ipaddress.ip_address(table.servers[0])}")
+    print(f"RANKS={table.ranks} NNODES={len(table.servers)} MASTER_ADDR={table.servers[0]}")
 
 
 def make(options: MakeOptions) -> None:
-    """Write the table."""
+    """Write the table.
+
+    Raises:
+        UserError: an address is not to be found, or the file cannot be written.
+    """
     addresses = [_device_ip(number) for number in options.devices]
-    server_id = options.server_id or socket.gethostbyname(socket.gethostname())
+    server_id = options.server_id or _own_address()
     devices = [
         {"device_id": str(number), "device_ip": address, "rank_id": str(rank)}
         for rank, (number, address) in enumerate(zip(options.devices, addresses, strict=True))
     ]
     server = {"server_id": server_id, "device": devices, "host_nic_ip": "reserve"}
     fields = {"version": VERSION, "server_count": "1", "server_list": [server], "status": "completed"}
-    write_bytes(options.table, (json.dumps(fields, indent=4) + "\n").encode())
+    try:
+        write_bytes(options.table, (json.dumps(fields, indent=4) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write {options.table}: {error.strerror}") from error
     print(f"{options.table}: {len(devices)} ranks on {server_id}")
+
+
+def _own_address() -> str:
+    name = socket.gethostname()
+    try:
+        return socket.gethostbyname(name)
+    except OSError as error:
+        raise UserError(f"this host's name, {name}, has no address ({error.strerror}): say --server-id") from error
 
 
 def _device_ip(number: int) -> str:

@@ -7,25 +7,32 @@ and returns the status of the rank that failed, with its last lines. Linux only,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from convert.cli import EXIT_USER_ERROR, Command, main_single
 from convert.errors import UserError
 from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE
 
 LAST_LINES = 15
+SAVING_SECONDS = 60
+"""What ranks whose msrun was killed get to save in."""
 SCHEDULER_ROLE = "MS_SCHED"
 WORKER_ROLE = "MS_WORKER"
 RANK_VARIABLE = "RANK_ID"
+LAUNCHER_VARIABLE = "TINYDARKNET_LAUNCHER"
+"""The launcher's process number, in the environment of everything that it starts."""
 
 _FAILURE = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")
 _MSRUN_VERDICT = re.compile(r"^RuntimeError: Distributed job exited with exception")
@@ -71,14 +78,17 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     The ranks run `script` where it is given, `options.program` where not.
 
     Raises:
-        UserError: msrun is not installed beside this Python.
+        UserError: msrun is not installed beside this Python, or the folder for the ranks' output cannot be made.
     """
     binaries = Path(sys.executable).parent
     msrun = binaries / "msrun"
     if not msrun.is_file():
         raise UserError(f"no msrun in {binaries}: install MindSpore into this Python's environment")
     log_dir = options.log_dir or Path(f"{options.program}_parallel-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}")
-    log_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {log_dir} ({error.strerror}): choose another --log-dir") from error
     command = [
         msrun,
         f"--worker_num={options.ranks}",
@@ -97,32 +107,95 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     root = Path(__file__).parent.parent
     environment = {
         **os.environ,
+        LAUNCHER_VARIABLE: str(os.getpid()),
         LOCAL_RANKS_VARIABLE: str(options.ranks // options.nodes),
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
-    print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
-    process = subprocess.Popen(
-        list(map(str, command)),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,  # Ctrl+C reaches the ranks through us, once
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _signal_role(process.pid, WORKER_ROLE, signal.SIGTERM))
-    failed = _follow(process, options.ranks // options.nodes)
-    status = process.wait()
+    with _StopRelay() as relay:
+        print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
+        process = subprocess.Popen(
+            list(map(str, command)),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl+C reaches the ranks through us, once
+        )
+        relay.connect(process)
+        ending = threading.Thread(target=_end_with, args=(process,), daemon=True)
+        ending.start()
+        failed = _follow(process, options.ranks // options.nodes, relay)
+        ending.join()
+        status = process.wait()
     if failed is None:
-        return EXIT_USER_ERROR if status else 0
+        return _status_without_ranks(status, stopped=relay.asked)
     rank, code = failed
-    _show_last_lines(log_dir, rank, code)
+    _show_last_lines(log_dir, rank, code, stopped=code == EXIT_TERMINATED or (relay.asked and code == -signal.SIGTERM))
     return code if code > 0 else 128 - code
 
 
-def _follow(process: subprocess.Popen[str], workers: int) -> tuple[int | None, int] | None:
+class _StopRelay:
+    """Passes SIGTERM, Ctrl+C and the end of our terminal on to the ranks as SIGTERM, however early they come."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._msrun: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopRelay:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup's
+                self._previous[number] = signal.signal(number, self.stop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def connect(self, msrun: subprocess.Popen[str]) -> None:
+        """From now on there is somebody to pass it on to; what came before is passed on at once."""
+        self._msrun = msrun.pid
+        if self.asked:
+            self.stop()
+
+    def stop(self, *_: object) -> None:
+        """Tell the ranks to save and to stop; where there is none yet, end what would start them."""
+        self.asked = True
+        if self._msrun is not None and not _signal_role(self._msrun, WORKER_ROLE, signal.SIGTERM):
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.killpg(self._msrun, signal.SIGTERM)
+
+
+def _end_with(msrun: subprocess.Popen[str]) -> None:
+    """Once msrun is gone, end what it has left behind if it was killed: ranks, which may save, and the others."""
+    msrun.wait()
+    for number, spared in ((signal.SIGTERM, SCHEDULER_ROLE), (signal.SIGKILL, None)):
+        end = time.monotonic() + SAVING_SECONDS
+        signalled: set[int] = set()
+        while left := {pid for pid, role in marked_processes(os.getpid()).items() if role != spared}:
+            for pid in left - signalled:
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(pid, number)
+            signalled |= left
+            if time.monotonic() > end:
+                break
+            time.sleep(0.1)
+
+
+def _status_without_ranks(status: int, *, stopped: bool) -> int:
+    """The launcher's own status where msrun ended with `status` and no rank had failed."""
+    if status < 0 and stopped:
+        print("stopped: before any rank had started", file=sys.stderr)
+        return 128 + signal.SIGTERM
+    if status < 0:
+        print(f"error: msrun was ended by {signal.Signals(-status).name}, and its ranks with it", file=sys.stderr)
+        return 128 - status
+    return EXIT_USER_ERROR if status else 0
+
+
+def _follow(process: subprocess.Popen[str], workers: int, relay: _StopRelay) -> tuple[int | None, int] | None:
     """Show msrun's output until it ends; the first failed rank (None if unknown) and its exit code."""
     ranks: dict[int, int] = {}
     failed: tuple[int | None, int] | None = None
@@ -140,44 +213,64 @@ def _follow(process: subprocess.Popen[str], workers: int) -> tuple[int | None, i
             _signal_role(process.pid, SCHEDULER_ROLE, signal.SIGKILL)
         in_traceback = failed is not None and (line.startswith("Traceback ") or (in_traceback and line[:1].isspace()))
         if not (in_traceback or _MINDSPORE_LOG.match(line) or _MSRUN_VERDICT.match(line)):
-            print(line, end="", flush=True)
+            try:
+                print(line, end="", flush=True)
+            except OSError:  # nobody reads any longer, a pipe or the terminal has been closed
+                sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+                relay.stop()
     return failed
 
 
-def _show_last_lines(log_dir: Path, rank: int | None, code: int) -> None:
+def _show_last_lines(log_dir: Path, rank: int | None, code: int, *, stopped: bool) -> None:
     name = "a rank" if rank is None else f"rank {rank}"
-    word = "stopped" if code == EXIT_TERMINATED else "error"
-    print(f"{word}: {name} ended with status {code}", file=sys.stderr)
+    print(f"{'stopped' if stopped else 'error'}: {name} ended with status {code}", file=sys.stderr)
     log = log_dir / f"worker_{rank}.log"
     if log.is_file():
         lines = [line for line in log.read_text(errors="replace").splitlines() if not _MINDSPORE_LOG.match(line)]
         print(f"the last lines of {log}:", *lines[-LAST_LINES:], sep="\n", file=sys.stderr)
 
 
-def _signal_role(parent: int, role: str, number: signal.Signals) -> None:
-    for pid, _ in _children(parent, role):
-        try:
+def _signal_role(parent: int, role: str, number: signal.Signals) -> int:
+    """Signal the children of `parent` in that role; returns how many there were."""
+    found = [pid for pid, _ in _children(parent, role)]
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
             os.kill(pid, number)
-        except ProcessLookupError:  # it has just ended by itself
-            continue
+    return len(found)
 
 
 def _children(parent: int, role: str) -> Iterator[tuple[int, dict[str, str]]]:
     """The process numbers and environments of a process's children whose MS_ROLE is `role`."""
+    for pid, environment in _environments():
+        if environment.get("MS_ROLE") != role:
+            continue
+        with contextlib.suppress(OSError):  # it has ended while we looked
+            # the command in parentheses, then state, parent, ... (proc(5))
+            name, _, fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+            if int(fields.split()[1]) == parent and not name.endswith("(tail"):  # msrun's, showing a worker's log
+                yield pid, environment
+
+
+def marked_processes(launcher: int) -> dict[int, str]:
+    """The running processes that the launcher of this number has started, at any remove: number to MS_ROLE ("" for none)."""
+    mark = str(launcher)
+    return {
+        pid: environment.get("MS_ROLE", "")
+        for pid, environment in _environments()
+        if environment.get(LAUNCHER_VARIABLE) == mark
+    }
+
+
+def _environments() -> Iterator[tuple[int, dict[str, str]]]:
+    """The number and environment of every process that lets us see it; one that has ended has an empty one."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            # the command in parentheses, then state, parent, ... (proc(5))
-            name, _, fields = (entry / "stat").read_text().rpartition(")")
-            if int(fields.split()[1]) != parent or name.endswith("(tail"):  # msrun's, showing a worker's log
-                continue
             words = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
-        except OSError:  # it has ended while we looked
+        except OSError:  # it has ended while we looked, or is another user's
             continue
-        environment = dict(word.split("=", 1) for word in words if "=" in word)
-        if environment.get("MS_ROLE") == role:
-            yield int(entry.name), environment
+        yield int(entry.name), dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from convert.cli import EXIT_OK, EXIT_USER_ERROR, Command, main_single
+from convert.errors import UserError
 from convert.sheet import check_sheet_path
 from tinydarknet.config import DeviceConfig
 
@@ -53,7 +54,11 @@ class PredictOptions(DeviceConfig):
 
 
 def predict(options: PredictOptions) -> int:
-    """Carry out the command; status 1 if an image could not be read."""
+    """Carry out the command; status 1 if an image could not be read.
+
+    Raises:
+        UserError: images, list or checkpoint are not what they should be, or the sheet cannot be written.
+    """
     import numpy as np
 
     from convert.sheet import draw_sheet
@@ -86,7 +91,10 @@ def predict(options: PredictOptions) -> int:
     seconds = time.perf_counter() - start
     print(f"{done} images in {seconds:.1f} s, {done / seconds:.1f} images/s", file=sys.stderr)
     if options.sheet is not None and tiles:
-        draw_sheet(tiles, options.sheet)
+        try:
+            draw_sheet(tiles, options.sheet)
+        except OSError as error:
+            raise UserError(f"cannot write {options.sheet} ({error.strerror}): choose another --sheet") from error
         print(f"{options.sheet}: {len(tiles)} images of {done}", file=sys.stderr)
     return status
 

@@ -1,6 +1,7 @@
 """Every benchmark at its smallest size, as a person starts it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.clock import cpu_seconds
+from benchmarks.harness import drop_from_page_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +26,12 @@ def results_of(name, *options, cwd):
         assert result["benchmark"] == name
         assert {"cpu", "cores", "python", "versions", "git"} <= result["environment"].keys()
     return results
+
+
+def test_a_cold_page_cache_leaves_images_put_aside_alone(planes_dataset, tmp_path):
+    data = shutil.copytree(planes_dataset, tmp_path / "data")
+    (data / "quarantine" / "n01440764").mkdir(parents=True)
+    drop_from_page_cache(data)
 
 
 @pytest.mark.parametrize("dataset", ["original_dataset", "planes_dataset"])

@@ -104,7 +104,7 @@ def test_no_hardware_is_a_sentence_not_a_crash():
     def broken(*_):
         raise RuntimeError("Get Soc Version failed.\nC++ call stack")
 
-    assert device_problem(broken) == "Get Soc Version failed."
+    assert device_problem(broken) == "Get Soc Version failed"
     assert device_problem(lambda window, flip, size, _: device_operators(window, flip, size, "CPU")) is None
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation, Windows
-from tinydarknet.feed.jpeg import UndecodableRowError, decode_planes
+from tinydarknet.feed.health import UndecodableRowError
+from tinydarknet.feed.jpeg import decode_planes
 from tinydarknet.feed.opening import open_eval_feed, open_train_feed
 from tinydarknet.feed.records import Records
 

@@ -1,5 +1,6 @@
 """The launch scripts in the reference's form."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from convert.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -46,6 +49,10 @@ def test_a_rank_table_is_told_in_msruns_terms(tmp_path):
         (table(ranks=(0, 2)), "rank_ids are"),
         (table(server_count="2"), "server_count is 2"),
         (table(server_list=[]), "server_list has 0"),
+        (
+            table(server_list=[{**table()["server_list"][0], "server_id": "atlas-1"}]),
+            "server_id must be an IP address, got 'atlas-1'",
+        ),
     ],
 )
 def test_a_bad_rank_table_is_refused(fields, message, tmp_path):
@@ -71,6 +78,21 @@ def test_a_rank_table_is_made_from_hccn_tool(tmp_path):
         {"device_id": "5", "device_ip": "192.1.5.6", "rank_id": "1"},
     ]
     assert check(fields, tmp_path).stdout == "RANKS=2 NNODES=1 MASTER_ADDR=10.0.0.9\n"
+
+
+def test_a_host_without_address_is_asked_for_one(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("rank_table", SCRIPTS / "rank_table.py")
+    script = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "rank_table", script)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(script, "_device_ip", lambda number: f"192.1.{number}.6")
+    monkeypatch.setattr(script.socket, "gethostname", lambda: "no-such.invalid")
+    with pytest.raises(UserError, match=r"this host's name, no-such\.invalid, has no address \(.+\): say --server-id"):
+        script.make(script.MakeOptions(tmp_path / "t.json"))
+    with pytest.raises(UserError, match=r"cannot write .*: File exists"):
+        script.make(script.MakeOptions(Path(__file__) / "t.json", server_id="10.0.0.9"))
+    with pytest.raises(ValueError, match="server_id must be an IP address, got 'atlas-1'"):
+        script.MakeOptions(tmp_path / "t.json", server_id="atlas-1")
 
 
 def test_without_a_driver_making_a_table_says_so(tmp_path):

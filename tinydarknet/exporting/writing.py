@@ -36,8 +36,18 @@ def export_all(options: ExportOptions, target: str) -> None:
 
     Raises:
         UserError: unreadable checkpoint, missing packages, an export that computes something else, an int8 file that
-            loses too much; or, after everything else was written, a format that this machine cannot write.
+            loses too much, a folder that cannot be written; or, after everything else was written, a format that this
+            machine cannot write.
     """
+    try:
+        _export_all(options, target)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {options.out_dir} ({error}): choose another --out-dir, or make room"
+        ) from error
+
+
+def _export_all(options: ExportOptions, target: str) -> None:
     checkpoint = load_any(options.checkpoint_path)
     model = checkpoint.description.model
     if options.val_data_path is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinydarknet.colour import ColourFactors
 from tinydarknet.feed.augment import Augmentation, Windows, centre_windows, draw
-from tinydarknet.feed.health import RowHealth
+from tinydarknet.feed.health import RowHealth, UndecodableRowError
 from tinydarknet.feed.order import PADDING, PADDING_LABEL
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.stream import Stream
@@ -58,6 +59,26 @@ class Drawing:
             return DrawnBatch(ids, rows, centre_windows(heights, widths), None)
         windows, factors = draw(self.augmentation, self.stream.seed, epoch, ids, heights, widths)
         return DrawnBatch(ids, rows, windows, factors)
+
+    def pixels(self, step: int, make: Callable[[DrawnBatch], None]) -> DrawnBatch:
+        """Decide about batch number `step` and let `make` write its pixels, once more for each image that has to be replaced.
+
+        Args:
+            step: in [0, steps).
+            make: raises UndecodableRowError for an image that does not decode.
+
+        Raises:
+            UserError: see `draw`.
+        """
+        self.read_ahead(step)
+        while True:
+            drawn = self.draw(step)
+            try:
+                make(drawn)
+            except UndecodableRowError as error:
+                self.health.report(error.row, "is damaged, it does not decode")
+            else:
+                return drawn
 
     def read_ahead(self, step: int) -> None:
         """Let the kernel begin to read the images of a later step; of the first steps, when there is no earlier one."""

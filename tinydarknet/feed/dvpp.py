@@ -12,8 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from convert.errors import UserError
 from tinydarknet.colour import LUMA_OF_RGB, Normalization, colour_matrices, matrices_for_rgb, plain_matrix
 from tinydarknet.feed.drawing import Drawing, DrawnBatch
+from tinydarknet.feed.jpeg import decode_stored
 from tinydarknet.feed.threaded import Batch
 
 PIXEL_COLUMNS = ("pixels", "colour", "label", "id")
@@ -62,7 +64,7 @@ def device_problem(make_operators: Callable[..., Sequence[Operator]] = device_op
     try:
         _apply(make_operators((0, 0, 64, 64), False, 32, "Ascend"), jpeg.reshape(-1))
     except (RuntimeError, ValueError) as error:
-        return str(error).strip().splitlines()[0]
+        return _first_line(error)
     return None
 
 
@@ -97,17 +99,22 @@ class DvppSource:
         }
 
     def fill(self, step: int, batch: Batch) -> None:
-        """Write batch number `step`, in [0, steps), into `batch`; padding rows repeat row 0 with label and id -1."""
-        self._drawing.read_ahead(step)
-        drawn = self._drawing.draw(step)
-        for place, pixels in enumerate(batch["pixels"]):
-            pixels[:] = self._image(drawn, place, len(pixels))
+        """Write batch number `step`, in [0, steps), into `batch`; padding rows repeat row 0 with label and id -1.
+
+        Raises:
+            UserError: an image is damaged, and no more may be replaced, or the device refuses a sound one.
+        """
+        drawn = self._drawing.pixels(step, lambda drawn: self._make(drawn, batch["pixels"]))
         if drawn.factors is None:
             batch["colour"][:] = self._plain
         else:
             luma_means = np.array([cv2.mean(pixels)[:3] for pixels in batch["pixels"]]) @ LUMA_OF_RGB
             batch["colour"][:] = matrices_for_rgb(colour_matrices(self._normalization, drawn.factors, luma_means))
         self._drawing.name(drawn, batch)
+
+    def _make(self, drawn: DrawnBatch, batch: np.ndarray) -> None:
+        for place, pixels in enumerate(batch):
+            pixels[:] = self._image(drawn, place, len(pixels))
 
     def _image(self, drawn: DrawnBatch, place: int, image_size: int) -> np.ndarray:
         records, row, windows = self._drawing.records, int(drawn.rows[place]), drawn.windows
@@ -117,7 +124,19 @@ class DvppSource:
         operators = self._make_operators(
             (top, left, height, width), bool(windows.flip[place]), image_size, "Ascend" if fits else "CPU"
         )
-        return _apply(operators, records.payload(row))
+        try:
+            return _apply(operators, records.payload(row))
+        except RuntimeError as error:
+            decode_stored(records, row)  # it is the image's fault where the host cannot decode it either
+            raise UserError(
+                f"{records.describe(row)} was refused by the device, {_first_line(error)}: "
+                "decode on the host, with --feed host"
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """MindSpore's reason without the call stack that follows it."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def _apply(operators: Sequence[Operator], image: np.ndarray) -> np.ndarray:

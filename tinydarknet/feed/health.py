@@ -25,6 +25,14 @@ class HealthPolicy:
             raise ValueError(f"tolerate must be at least 0, got {self.tolerate}")
 
 
+class UndecodableRowError(Exception):
+    """A stored image that does not decode, or not to the size that the index gives."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row} does not decode")
+        self.row = row
+
+
 class RowHealth:
     """Knows which rows of a dataset are damaged; safe to use from several threads."""
 
@@ -68,10 +76,15 @@ class RowHealth:
                 )
             self._damaged[row] = sentence
 
-    def _next_sound(self, row: int) -> int:
-        while row in self._damaged or not self._checks_out(row):
-            row = (row + 1) % len(self._records)
-        return row
+    def _next_sound(self, wanted: int) -> int:
+        rows = len(self._records)
+        for row in range(wanted, wanted + rows):
+            if row % rows not in self._damaged and self._checks_out(row % rows):
+                return row % rows
+        raise UserError(
+            f"all {rows} images of {self._records.directory} are damaged: 'python -m convert verify "
+            f"{self._records.directory}' lists all damage; convert again"
+        )
 
     def _checks_out(self, row: int) -> bool:
         if self._policy.check_reads and not self._records.is_intact(row):

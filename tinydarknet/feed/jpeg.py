@@ -6,18 +6,27 @@ import cv2
 import numpy as np
 
 from tinydarknet.feed.augment import Windows
+from tinydarknet.feed.health import UndecodableRowError
 from tinydarknet.feed.records import Records
 
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 """The converter has applied every EXIF orientation."""
 
 
-class UndecodableRowError(Exception):
-    """A stored image that does not decode, or not to the size that the index gives."""
+def decode_stored(records: Records, row: int, *, halved: bool = False) -> np.ndarray:
+    """The whole image of a row as it is stored, uint8 [H, W, 3] BGR, or at half its size, rounded up.
 
-    def __init__(self, row: int) -> None:
-        super().__init__(f"row {row} does not decode")
-        self.row = row
+    Raises:
+        UndecodableRowError: it does not decode, or not to the size that the index gives.
+    """
+    shrink = 2 if halved else 1
+    try:
+        pixels = cv2.imdecode(records.payload(row), _AS_STORED | (cv2.IMREAD_REDUCED_COLOR_2 if halved else 0))
+    except cv2.error as error:  # a header that promises more pixels than OpenCV takes
+        raise UndecodableRowError(row) from error
+    if pixels is None or pixels.shape[:2] != (-(-records.heights[row] // shrink), -(-records.widths[row] // shrink)):
+        raise UndecodableRowError(row)
+    return pixels
 
 
 def decode_planes(records: Records, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
@@ -50,10 +59,7 @@ def decode_planes(records: Records, rows: np.ndarray, windows: Windows, y: np.nd
     )
     for place, (row, top, left, height, width, flip) in enumerate(boxes):
         shrink = 2 if min(height, width) >= 2 * side else 1
-        pixels = cv2.imdecode(records.payload(row), _AS_STORED | (cv2.IMREAD_REDUCED_COLOR_2 if shrink == 2 else 0))
-        stored = (-(-int(records.heights[row]) // shrink), -(-int(records.widths[row]) // shrink))
-        if pixels is None or pixels.shape[:2] != stored:
-            raise UndecodableRowError(row)
+        pixels = decode_stored(records, row, halved=shrink == 2)
         down = slice(top // shrink, (top + height) // shrink)
         across = slice(left // shrink, (left + width) // shrink)
         by_area = windows.smooth and min(height, width) > side * shrink

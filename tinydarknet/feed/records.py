@@ -96,7 +96,7 @@ class Records:
             self._shards.min() < 0
             or self._shards.max() >= len(sizes)
             or self._offsets.min() < 0
-            or self._lengths.min() < 0
+            or min(self._lengths.min(), self.heights.min(), self.widths.min()) < 1
             or (self._offsets + self._lengths > sizes[self._shards]).any()
             or (np.diff(self.ids) <= 0).any()
             or self.labels.min() < 0

@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import CENTRE_FRACTION, Augmentation
+from tinydarknet.feed.health import UndecodableRowError
+from tinydarknet.feed.jpeg import decode_stored
 from tinydarknet.feed.order import PADDING, PADDING_LABEL
 from tinydarknet.feed.records import Records
 from tinydarknet.feed.stream import Stream
@@ -92,14 +93,21 @@ class ReferenceFeed:
         if "decode" not in str(error).lower():
             return None
         handed = self._handed.copy()  # MindSpore may still be asking for rows
-        damaged = [row for row in handed if cv2.imdecode(self._records.payload(row), cv2.IMREAD_COLOR) is None]
-        if not damaged:
+        damaged = next((row for row in handed if not self._decodes(row)), None)
+        if damaged is None:
             return None
         return UserError(
-            f"{self._records.describe(damaged[0])} is damaged, it does not decode: 'python -m convert verify "
+            f"{self._records.describe(damaged)} is damaged, it does not decode: 'python -m convert verify "
             f"{self._records.directory}' lists all damage; convert again, or use --feed host, which can replace such "
             "images by others (--tolerate N)"
         )
+
+    def _decodes(self, row: int) -> bool:
+        try:
+            decode_stored(self._records, row)
+        except UndecodableRowError:
+            return False
+        return True
 
 
 def operators(image_size: int, normalization: Normalization, augmentation: Augmentation | None) -> list:

@@ -9,7 +9,7 @@ import numpy as np
 from tinydarknet.colour import Normalization, colour_matrices, plain_matrix
 from tinydarknet.feed.augment import Windows
 from tinydarknet.feed.drawing import Drawing, DrawnBatch
-from tinydarknet.feed.jpeg import UndecodableRowError, decode_planes
+from tinydarknet.feed.jpeg import decode_planes
 from tinydarknet.feed.kernels import luma_means
 from tinydarknet.feed.planes import resize_planes
 from tinydarknet.feed.records import Records
@@ -56,15 +56,7 @@ class PlanesSource:
         Raises:
             UserError: an image is damaged, and no more may be replaced.
         """
-        self.drawing.read_ahead(step)
-        while True:
-            drawn = self.drawing.draw(step)
-            try:
-                self.crop(drawn, batch)
-            except UndecodableRowError as error:
-                self.drawing.health.report(error.row, "is damaged, it does not decode")
-            else:
-                break
+        drawn = self.drawing.pixels(step, lambda drawn: self.crop(drawn, batch))
         self.finish(drawn, batch)
 
     def crop(self, drawn: DrawnBatch, batch: Batch) -> None:

@@ -53,14 +53,26 @@ def save(path: Path, network: nn.Cell, description: Description) -> None:
 def write(
     path: Path, weights: Mapping[str, Parameter], description: Description, state: Mapping[str, Parameter] = NO_STATE
 ) -> None:
-    """Write weights and a run's state under the names given, and the description, to `path`, atomically, mode 0644."""
+    """Write weights and a run's state under the names given, and the description, to `path`, atomically, mode 0644.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     entries = [{"name": name, "data": Tensor(p.asnumpy())} for name, p in weights.items()]
     entries += [{"name": STATE_PREFIX + name, "data": Tensor(p.asnumpy())} for name, p in state.items()]
     extra = {DESCRIPTION_ENTRY: description.to_json()}
-    with published(path) as temporary:
-        # a leftover of a killed process with our number: MindSpore made it read-only
-        temporary.unlink(missing_ok=True)
-        ms.save_checkpoint(entries, str(temporary), integrated_save=False, append_dict=extra, crc_check=True)
+    try:
+        with published(path) as temporary:
+            # a leftover of a killed process with our number: MindSpore made it read-only
+            temporary.unlink(missing_ok=True)
+            try:
+                ms.save_checkpoint(entries, str(temporary), integrated_save=False, append_dict=extra, crc_check=True)
+            finally:
+                temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore's own, where it failed
+    except OSError as error:
+        raise UserError(
+            f"cannot write the checkpoint {path} ({error.strerror}): make room, or check its folder"
+        ) from error
 
 
 def load(path: Path) -> Checkpoint:

@@ -34,13 +34,13 @@ def best_guesses(probabilities: np.ndarray, classes: tuple[ClassEntry, ...], cou
 def as_text(path: Path, guesses: list[Guess]) -> str:
     """For people: the path, and a line for each guess."""
     lines = [f"  {100 * guess.probability:6.2f} %  {guess.wnid}  {guess.name}" for guess in guesses]
-    return "\n".join([str(path), *lines])
+    return "\n".join([_printable(path), *lines])
 
 
 def as_json(path: Path, guesses: list[Guess]) -> str:
     """For programs: one JSON object on one line."""
     return json.dumps(
-        {"image": str(path), "guesses": [dataclasses.asdict(guess) for guess in guesses]}, ensure_ascii=False
+        {"image": _printable(path), "guesses": [dataclasses.asdict(guess) for guess in guesses]}, ensure_ascii=False
     )
 
 
@@ -49,5 +49,10 @@ def as_tile(path: Path, pixels: np.ndarray, guesses: list[Guess]) -> Tile:
     best = guesses[0]
     return Tile(
         np.ascontiguousarray(pixels.transpose(1, 2, 0)),
-        (f"{100 * best.probability:.1f} % {best.name.split(',')[0]}", path.stem),
+        (f"{100 * best.probability:.1f} % {best.name.split(',')[0]}", _printable(Path(path.stem))),
     )
+
+
+def _printable(path: Path) -> str:
+    """The path in Unicode: bytes of a name that are no UTF-8 as \\udc80 to \\udcff."""
+    return str(path).encode(errors="backslashreplace").decode()

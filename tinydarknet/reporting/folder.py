@@ -126,6 +126,8 @@ def _object(path: Path) -> dict[str, Any]:
         fields = json.loads(path.read_bytes(), parse_constant=_no_number)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: name the folder of a training run") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}): restore it") from error
     if not isinstance(fields, dict):
@@ -145,8 +147,10 @@ def _picture(folder: Path, path: Path) -> Picture | None:
         return None
     try:
         with Image.open(path, formats=tuple(_MEDIA_TYPES)) as image:  # reads no more than its header
-            media_type, width, height = _MEDIA_TYPES[str(image.format)], image.width, image.height
-    except (OSError, Image.DecompressionBombError):
+            # a JPEG that holds several images calls itself MPO
+            media_type = _MEDIA_TYPES.get(str(image.format), "image/jpeg")
+            width, height = image.width, image.height
+    except (OSError, ValueError, Image.DecompressionBombError):
         return None
     name = path.relative_to(folder).as_posix()
     if path.stat().st_size > PICTURE_BYTES_MAX:

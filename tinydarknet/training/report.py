@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from convert.errors import UserError
 
 STEP_COLUMNS: tuple[str, ...] = (
     "step",
@@ -36,21 +39,39 @@ class Reporter:
     """Speaks for the first rank; on the others it is silent and writes nothing."""
 
     def __init__(self, folder: Path, speaks: bool, first_step: int, total_steps: int) -> None:
-        """Append to log.jsonl and log.csv in `folder`; the bar runs to `total_steps`, on a terminal only."""
-        self._speaks = speaks
-        if speaks:
-            self._log = (folder / "log.jsonl").open("a", encoding="utf-8")
-            self._table = (folder / "log.csv").open("a", encoding="utf-8", newline="")
-            self._rows = csv.DictWriter(self._table, STEP_COLUMNS, extrasaction="ignore")
-            if self._table.tell() == 0:
-                self._rows.writeheader()
-            from tensorboardX import SummaryWriter  # changes the environment as it is imported
+        """Append to log.jsonl and log.csv in `folder`; the bar runs to `total_steps`, on a terminal only.
 
-            self._scalars = SummaryWriter(str(folder), flush_secs=BOARD_FLUSH_S, filename_suffix=f".{os.getpid()}")
+        Raises:
+            UserError: they cannot be written.
+        """
+        self._speaks = speaks
+        self._folder = folder
+        if speaks:
+            with self._told_failures():
+                self._open(folder)
         on_terminal = speaks and sys.stderr.isatty()
         self._bar = tqdm(
             total=total_steps, initial=first_step, unit="step", disable=not on_terminal, dynamic_ncols=True
         )
+
+    def _open(self, folder: Path) -> None:
+        self._log = (folder / "log.jsonl").open("a", encoding="utf-8")
+        self._table = (folder / "log.csv").open("a", encoding="utf-8", newline="")
+        self._rows = csv.DictWriter(self._table, STEP_COLUMNS, extrasaction="ignore")
+        if self._table.tell() == 0:
+            self._rows.writeheader()
+        from tensorboardX import SummaryWriter  # changes the environment as it is imported
+
+        self._scalars = SummaryWriter(str(folder), flush_secs=BOARD_FLUSH_S, filename_suffix=f".{os.getpid()}")
+
+    @contextlib.contextmanager
+    def _told_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"cannot write the logs in {self._folder} ({error.strerror}): make room, or check the folder; then --resume"
+            ) from error
 
     @property
     def on_terminal(self) -> bool:
@@ -73,9 +94,16 @@ class Reporter:
             print(line, flush=True)
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Write one event to the logs; in JSONL and CSV it is on its way to the disk when this returns."""
-        if not self._speaks:
-            return
+        """Write one event to the logs; in JSONL and CSV it is on its way to the disk when this returns.
+
+        Raises:
+            UserError: they cannot be written.
+        """
+        if self._speaks:
+            with self._told_failures():
+                self._write(kind, fields)
+
+    def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
         now = time.time()
         self._log.write(json.dumps({"event": kind, **fields, "unix_time_s": round(now, 3)}) + "\n")
         self._log.flush()
@@ -93,12 +121,15 @@ class Reporter:
             self._bar.update(steps)
 
     def close(self) -> None:
-        """Take the bar down and close the logs."""
+        """Take the bar down and close the logs.
+
+        Raises:
+            UserError: what was still to be written cannot be.
+        """
         self._bar.close()
         if self._speaks:
-            self._log.close()
-            self._table.close()
-            self._scalars.close()
+            with self._told_failures(), self._log, self._table:
+                self._scalars.close()
 
 
 def loss_line(epoch: int, step_in_epoch: int, loss: float) -> str:

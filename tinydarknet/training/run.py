@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import zlib
 from typing import Any
 
 import numpy as np
 from mindspore.train import Model
 
-from convert.cli import EXIT_INTERRUPTED, EXIT_OK
+from convert.cli import EXIT_OK
+from convert.errors import UserError
 from convert.manifest import load_manifest
 from tinydarknet import device as devices
 from tinydarknet.config import TrainConfig
@@ -46,6 +48,7 @@ def train(config: TrainConfig) -> int:
     device, notes = devices.set_up(config, config.seed)
     run, more_notes = assemble(config, device, manifest)
     notes += [*more_notes, *_restore(run), f"run folder {run.folder.path}"]
+    _check_ranks_agree(run)
     first_step, total_steps = run.state.step, run.milestones.total_steps
     reporter = Reporter(run.folder.path, device.is_first, first_step, total_steps)
     try:
@@ -90,6 +93,22 @@ def _restore(run: Run) -> list[str]:
             },
         )
     return []
+
+
+def _check_ranks_agree(run: Run) -> None:
+    """Make sure that no rank was told another seed, found another dataset or another checkpoint; all ranks must call this.
+
+    Raises:
+        UserError: names what differs.
+    """
+    fields = dataclasses.asdict(run.state)
+    marks = np.array([[zlib.crc32(repr(value).encode()) for value in fields.values()]], np.uint32)
+    every = devices.gather_over_ranks(run.device, marks)
+    differing = [name for name, column in zip(fields, every.T, strict=True) if (column != column[0]).any()]
+    if differing:
+        raise UserError(
+            f"the ranks differ in {', '.join(differing)}: give every host the same options, dataset and run folder"
+        )
 
 
 def _dataset_cards(run: Run) -> dict[str, Any]:
@@ -160,7 +179,8 @@ def _finish(run: Run, data: TrainingData, reporter: Reporter, stop: StopRequest)
     stopped = int(devices.sum_over_ranks(run.device, np.array([stop.number]))[0])
     if stopped and not stop.number:
         stop.number = signal.SIGTERM
-    status = {0: EXIT_OK, signal.SIGINT: EXIT_INTERRUPTED}.get(stop.number, devices.EXIT_TERMINATED)
+    # the same for SIGINT, which MindSpore turns into SIGTERM if it comes while a graph runs
+    status = devices.EXIT_TERMINATED if stop.number else EXIT_OK
     replaced = data.replaced_images()
     if replaced:
         reporter.say(
