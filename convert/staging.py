@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import UserError
-from convert.files import make_folder, sync_path, write_bytes
+from convert.files import leftovers, make_folder, sync_path, write_bytes
+from convert.index import INDEX_NAME
 from convert.manifest import MANIFEST_NAME, STAGING_NAME
 
 PLAN_NAME = "plan.json"
@@ -59,6 +60,7 @@ def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
         _keep_plan(staging, plan)
         for rubbish in staging.glob(f"{WORK_PREFIX}*"):
             shutil.rmtree(rubbish)
+        _remove_unpublished(output)
         yield
         if (output / MANIFEST_NAME).is_file():
             _remove(output)
@@ -69,6 +71,7 @@ def clear(output: Path) -> None:
     if (output / STAGING_NAME).is_dir():
         with _locked(output):
             _remove(output)
+    _remove_unpublished(output)  # nobody is publishing: where there is a manifest, no run begins
 
 
 @contextmanager
@@ -84,6 +87,13 @@ def _locked(output: Path) -> Iterator[None]:
 def _remove(output: Path) -> None:
     shutil.rmtree(output / STAGING_NAME)
     sync_path(output)
+
+
+def _remove_unpublished(output: Path) -> None:
+    """Remove what is left of an index or a manifest whose writer was killed."""
+    for name in (INDEX_NAME, MANIFEST_NAME):
+        for path in leftovers(output / name):
+            path.unlink()
 
 
 def _keep_plan(staging: Path, plan: dict[str, Any]) -> None:

@@ -108,6 +108,14 @@ def test_finished_output_is_left_alone(tree, planes_dataset, capsys):
         make(tree, planes_dataset, "original")
 
 
+def test_what_a_run_left_that_was_killed_while_it_published_is_cleared_away(tree, planes_dataset, tmp_path):
+    output = shutil.copytree(planes_dataset, tmp_path / "out")
+    (output / ".index.4711.tmp.parquet").write_bytes(b"half an index")
+    with pytest.raises(UserError, match="does not belong"):
+        verify(VerifyOptions(output, quick=True))
+    assert same_files(make(tree, output), planes_dataset)
+
+
 def test_output_with_other_files_is_refused(tree, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(UserError, match="neither empty nor a conversion begun earlier"):
