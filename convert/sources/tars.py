@@ -25,6 +25,7 @@ class Member(NamedTuple):
     """A plain file inside a tar file."""
 
     name: str
+    """Without the `./` that `tar cf x.tar -C folder .` puts before it."""
     offset: int
     """Of its contents in the (outermost) tar file, bytes."""
     length: int
@@ -58,7 +59,7 @@ def _members(stream: BinaryIO, title: str, start: int, end: int) -> Iterator[Mem
             _refuse_hostile(member, title, end)
             position = archive.offset
             if member.isreg():
-                yield Member(member.name, member.offset_data, member.size)
+                yield Member(posixpath.normpath(member.name), member.offset_data, member.size)
     except (tarfile.TarError, UnicodeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{title} is not a tar archive, or is damaged ({error}); compressed archives must be unpacked first"

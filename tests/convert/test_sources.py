@@ -95,6 +95,16 @@ def test_flat_validation_images_get_their_classes(tree, flat, tmp_path):
     assert contents(open_source(tmp_path / "flat" / "ILSVRC2012_img_val.tar", TABLE)) == wanted
 
 
+def test_a_tar_of_the_folder_itself_is_the_same(tree, flat, tmp_path):
+    """`tar cf val.tar -C val .` puts ./ before every name."""
+    with tarfile.open(tmp_path / "flat" / "val.tar", "w") as archive:
+        archive.add(flat, ".")
+    assert contents(open_source(tmp_path / "flat" / "val.tar", TABLE)) == contents(open_source(tree / "val", TABLE))
+    with tarfile.open(tmp_path / "train.tar", "w") as archive:
+        archive.add(tree / "train", ".")
+    assert contents(open_source(tmp_path / "train.tar", TABLE)) == contents(open_source(tree / "train", TABLE))
+
+
 def test_meta_mat_of_the_devkit_is_read(tree, flat, tmp_path):
     data = tmp_path / "ILSVRC2012_devkit_t12" / "data"
     data.mkdir(parents=True)
