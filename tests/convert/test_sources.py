@@ -288,6 +288,24 @@ def test_compressed_and_unknown_files_are_refused(tree, tmp_path):
         open_source(tmp_path / "x.parquet", TABLE).listing()
 
 
+@pytest.mark.parametrize(
+    ("names", "second"),
+    [
+        (("a.cls", "a.jpg", "a.seg.png"), "a.seg.png"),
+        (("b.jpg", "b.cls", "c.jpg", "c.cls", "b.jpg", "b.cls"), "b.jpg"),
+        (("b.cls", "b.jpg", "b.cls"), "b.cls"),
+    ],
+)
+def test_a_webdataset_sample_with_two_of_a_kind_is_refused(tmp_path, names, second):
+    with tarfile.open(tmp_path / "train-0000.tar", "w") as archive:
+        for name in names:
+            packed.add(archive, name, b"7")
+    with pytest.raises(
+        UserError, match=rf"the sample {second[0]} in .*train-0000\.tar has two .* the second is {second}"
+    ):
+        open_source(tmp_path, TABLE).listing()
+
+
 def test_two_images_with_one_key_are_refused(tree, tmp_path):
     folder = packed.webdataset(tree / "train", tmp_path / "packed")
     (folder / "imagenet1k-train-0009.tar").write_bytes((folder / "imagenet1k-train-0000.tar").read_bytes())
