@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from convert.errors import UserError
 from convert.sources.base import IMAGE_SUFFIXES, Place, RangeReader, Reader, image_key, sorted_listing
+from convert.sources.splits import files_with_suffix
 from convert.sources.truth import Truth
 
 
@@ -107,7 +108,7 @@ class TarSource:
 
     def _places(self) -> Iterator[Place]:
         if self.path.is_dir():
-            for path in sorted(self.path.glob("*.tar")):
+            for path in files_with_suffix(self.path, ".tar"):
                 yield from self._from(path, members(path), path.stem)
             return
         for member in members(self.path):

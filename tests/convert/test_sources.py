@@ -73,6 +73,37 @@ def test_packagings_are_recognised(tree, tmp_path, package, kind):
     assert recognise(tree / "train") == "folder"
 
 
+@pytest.mark.parametrize("extra", ["n01443537.tar", "n01443537.parquet", "preview.PNG"])
+def test_a_folder_of_several_packagings_is_refused(tree, tmp_path, extra):
+    source = shutil.copytree(tree / "train", tmp_path / "train")
+    with tarfile.open(source / extra, "w") as archive:
+        packed.add(archive, "n01443537_1.JPEG", b"an image")
+    with pytest.raises(UserError, match=f"holds .*{extra}.* say --source .*folder") as caught:
+        open_source(source, TABLE)
+    assert "move away" in str(caught.value)
+    assert open_source(source, TABLE, "folder").listing().num_rows == 70
+    if extra.endswith("tar"):
+        assert open_source(source, TABLE, "tar").listing().num_rows == 1
+
+
+def test_what_is_no_image_does_not_hide_a_packaging(tree, tmp_path):
+    """As downloads leave it: a cache, a README, the development kit."""
+    folder = packed.parquet(tree / "train", tmp_path / "packed")
+    (folder / ".cache").mkdir()
+    (folder / ".preview.jpg").touch()
+    (folder / "README.md").touch()
+    (folder / "devkit" / "data").mkdir(parents=True)
+    assert recognise(folder) == "parquet"
+
+
+@pytest.mark.parametrize("package", [packed.class_tars, packed.webdataset, packed.parquet])
+def test_suffixes_in_capitals_are_the_same(tree, tmp_path, package):
+    folder = package(tree / "train", tmp_path / "packed")
+    for path in list(folder.iterdir()):
+        path.rename(path.with_suffix(path.suffix.upper()))
+    assert contents(open_source(folder, TABLE)) == contents(open_source(tree / "train", TABLE))
+
+
 @pytest.fixture
 def flat(tree, tmp_path) -> Path:
     """The sample's validation images in one folder, with their ground truth in devkit ids beside it."""
