@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import zlib
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+import convert.verify
 from convert.errors import UserError
 from convert.index import read_index_table
 from convert.inspect import InspectOptions, inspect
@@ -50,6 +53,28 @@ def test_flipped_bits_are_found(dataset, name):
         flip(dataset / name, int(bit))
         assert name.removesuffix(".json") in faults(dataset) or "logical_digest" in faults(dataset)
         (dataset / name).write_bytes(pristine)
+
+
+def test_a_shard_is_checked_by_its_own_rows_of_the_index_only(planes_dataset, monkeypatch):
+    sent = []
+    real = ProcessPoolExecutor.submit
+
+    def submit(self, *task):
+        sent.append(len(pickle.dumps(task)))
+        return real(self, *task)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    long = "x" * 20_000  # so that what an index row brings outweighs the rest
+    read = convert.verify.read_index_table
+
+    def with_long_reasons(*arguments):
+        index = read(*arguments)
+        return index.set_column(index.schema.get_field_index("reason"), "reason", pa.array([long] * len(index)))
+
+    monkeypatch.setattr(convert.verify, "read_index_table", with_long_reasons)
+    assert verify(VerifyOptions(planes_dataset, workers=2)) == 0
+    assert len(sent) == 3
+    assert max(sent) < 30 * len(long)  # of 70 rows, 24 are in the largest shard
 
 
 @pytest.mark.parametrize("quick", [True, False])
