@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import convert_odd as odd
 import convert_packed as packed
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from convert_making import make
 from scipy.io import savemat
@@ -335,6 +338,55 @@ def test_a_webdataset_sample_with_two_of_a_kind_is_refused(tmp_path, names, seco
         UserError, match=rf"the sample {second[0]} in .*train-0000\.tar has two .* the second is {second}"
     ):
         open_source(tmp_path, TABLE).listing()
+
+
+@pytest.mark.parametrize("name", [b"n01440764/\xe9t\xe9.JPEG", b"n\xe9/a.JPEG"])
+def test_a_name_that_is_not_utf8_is_refused_by_name(tmp_path, name):
+    path = Path(os.fsdecode(os.fsencode(tmp_path / "train") + b"/" + name))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"image")
+    with pytest.raises(UserError, match=r"udce9.* is not UTF-8: rename") as caught:
+        open_source(tmp_path / "train", TABLE).listing()
+    str(caught.value).encode()  # can be printed
+
+
+def image_rows(**columns):
+    rows = {"image": [{"bytes": b"image", "path": f"a_{row}.JPEG"} for row in range(3)], "label": [0, 1, 2]}
+    return pa.table({**rows, **columns})
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"label": ["tench", "goldfish", "shark"]}, "the column label of .*x.parquet is of type string"),
+        ({"label": [0.0, 1.0, 2.0]}, "the column label of .*x.parquet is of type double"),
+        ({"label": [0, 1, None]}, "row 2 of .*x.parquet has no label"),
+        ({"image": [{"bytes": "text", "path": "a"}] * 3}, "the column image.bytes of .*x.parquet is of type string"),
+        ({"image": [{"bytes": b"", "path": 7}] * 3}, "the column image.path of .*x.parquet is of type int64"),
+    ],
+)
+def test_parquet_columns_of_other_kinds_are_refused(tmp_path, columns, message):
+    pq.write_table(image_rows(**columns), tmp_path / "x.parquet", row_group_size=2)
+    with pytest.raises(UserError, match=message):
+        open_source(tmp_path / "x.parquet", TABLE).listing()
+
+
+@pytest.mark.parametrize("text", [b"{nonsense", b"[1]", b'{"info": {"features": {"label": {"names": [1, 2]}}}}'])
+def test_classes_in_metadata_that_cannot_be_read_are_refused(tmp_path, text):
+    pq.write_table(image_rows().replace_schema_metadata({b"huggingface": text}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"the metadata 'huggingface' of .*x\.parquet"):
+        open_source(tmp_path / "x.parquet", TABLE).listing()
+
+
+def test_a_damaged_row_group_is_named(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(image_rows(), path, row_group_size=2, use_dictionary=False, compression="zstd")
+    start = pq.ParquetFile(path).metadata.row_group(1).column(2).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + 20] = b"\xff" * 20
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"row group 1 of .*x\.parquet cannot be read"):
+        open_source(path, TABLE).listing()
 
 
 def test_two_images_with_one_key_are_refused(tree, tmp_path):
