@@ -164,6 +164,8 @@ def load_manifest(directory: Path) -> Manifest:
         )
     try:
         fields = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): put it right, or restore the file") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}): restore it or convert again") from error
     version = fields.get("format_version") if isinstance(fields, dict) else None

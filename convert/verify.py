@@ -129,7 +129,7 @@ def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -
     faults: list[str] = []
     cpu_s = 0.0
     with (
-        pool.process_pool(min(options.workers, len(manifest.shards)), _PRELOAD) as executor,
+        pool.process_pool(min(options.workers, len(manifest.shards)), _PRELOAD, "Say fewer --workers") as executor,
         tqdm(total=sum(s.data_bytes for s in manifest.shards), unit="B", unit_scale=True, disable=None) as bar,
     ):
         pending = {}

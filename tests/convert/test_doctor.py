@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +50,23 @@ def test_problems_come_with_their_mend(tree, planes_dataset, capsys, monkeypatch
         "6 problems",
     ):
         assert mend in text
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_a_problem(tree, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("convert.work.convert_shard", die)
+    assert doctor(RunOptions(tree / "train", tmp_path / "out", classes="imagenet1k", workers=1)) == 1
+    assert re.search(
+        r"problem: the worker process \d+ was killed.* Say fewer --workers\n1 problem\n", capsys.readouterr().out
+    )
+
+
+def test_a_place_that_cannot_be_written_is_a_problem(tree, capsys):
+    assert doctor(RunOptions(tree / "train", Path("/proc/out"), classes="imagenet1k", workers=1)) == 1
+    assert "problem: nothing can be written into /proc (" in capsys.readouterr().out
 
 
 def test_a_bad_source_is_refused(tmp_path):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 import shutil
+import signal
 import zlib
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +79,41 @@ def test_a_shard_is_checked_by_its_own_rows_of_the_index_only(planes_dataset, mo
     assert verify(VerifyOptions(planes_dataset, workers=2)) == 0
     assert len(sent) == 3
     assert max(sent) < 30 * len(long)  # of 70 rows, 24 are in the largest shard
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_told_in_one_sentence(planes_dataset, monkeypatch):
+    monkeypatch.setattr(convert.verify, "check_shard", die)
+    with pytest.raises(
+        UserError, match=r"the worker process \d+ was killed.*; was memory .* short\? Say fewer --workers"
+    ):
+        verify(VerifyOptions(planes_dataset, workers=2))
+
+
+def test_shards_that_cannot_be_read_are_faults(dataset):
+    manifest = load_manifest(dataset)
+    rows = read_index_table(dataset, manifest).slice(0, manifest.shards[0].rows)
+    (dataset / "train.mindrecord000").unlink()
+    (dataset / "train.mindrecord000").mkdir()  # an error of reading that root meets too
+    assert check_shard(dataset, manifest, 0, rows, decode=False) == [
+        "train.mindrecord000 or its .db cannot be read (Is a directory)"
+    ]
+
+
+@pytest.mark.parametrize("name", ["index.parquet", "manifest.json"])
+def test_descriptions_that_cannot_be_read_are_named(dataset, monkeypatch, name):
+    real = Path.open
+
+    def broken(path, *arguments, **options):
+        if path.name == name:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", broken)
+    assert f"cannot read {dataset / name} (Input/output error)" in faults(dataset)
 
 
 @pytest.mark.parametrize("quick", [True, False])
