@@ -16,7 +16,7 @@ from convert.files import published, write_bytes
 from convert.index import read_index_table
 from convert.manifest import Encoding, Manifest, load_manifest
 from convert.sheet import check_sheet_path, draw_sheet
-from convert.stored import find_row, read_payload, to_rgb
+from convert.stored import find_row, read_payload, read_rgb
 from convert.tiles import SHEET_IMAGES, dataset_tiles
 
 
@@ -71,14 +71,14 @@ def inspect(options: InspectOptions) -> int:
 def _extract(options: InspectOptions, manifest: Manifest, row: dict[str, Any]) -> None:
     from PIL import Image
 
-    payload = read_payload(options.dataset, manifest, row)
     suffix = ".png" if manifest.encoding.name == "yuv420" else ".jpg"
     path = options.out or Path(Path(row["key"]).stem + suffix)
     if manifest.encoding.name == "yuv420" or path.suffix.lower() not in (".jpg", ".jpeg"):
+        picture = Image.fromarray(read_rgb(options.dataset, manifest, row))
         with published(path) as temporary:
-            Image.fromarray(to_rgb(payload, manifest.encoding, row)).save(temporary)
+            picture.save(temporary)
     else:
-        write_bytes(path, payload)
+        write_bytes(path, read_payload(options.dataset, manifest, row))
     entry = manifest.classes[row["label"]]
     print(
         f"{path}: {row['key']}, id {row['id']}, label {row['label']} ({entry.wnid} {entry.name}), {row['width']}x{row['height']}"

@@ -86,6 +86,25 @@ def test_beside_each_stored_image_stands_what_training_makes_of_it(request, name
     assert np.array_equal([tile.pixels for tile in seen], training_views(dataset, np.array([last]))[0])
 
 
+@pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
+@pytest.mark.parametrize("options", [{"row": 3, "out": Path("x.png")}, {"sheet": Path("x.png")}])
+def test_damage_is_named_with_what_finds_it(request, tmp_path, name, options):
+    dataset = shutil.copytree(request.getfixturevalue(name), tmp_path / "data")
+    manifest = load_manifest(dataset)
+    row = read_index_table(dataset, manifest).slice(3, 1).to_pylist()[0]
+    shard = dataset / manifest.shards[0].name
+    whole = shard.read_bytes()
+    middle = row["offset"] + row["length"] // 2
+    shard.write_bytes(whole[:middle])
+    with pytest.raises(UserError, match=r"convert verify|convert again"):
+        inspect(InspectOptions(dataset, **options))
+    if name == "original_dataset":
+        shard.write_bytes(whole[: row["offset"]] + bytes(len(whole) - row["offset"]))
+        with pytest.raises(UserError, match=r"damaged.*convert verify"):
+            inspect(InspectOptions(dataset, **options))
+    assert not (tmp_path / "x.png").exists()
+
+
 def test_without_views_there_are_stored_images_only(planes_dataset, monkeypatch):
     monkeypatch.setattr("convert.views.GROUP", "no.such.group")
     assert len(dataset_tiles(planes_dataset, load_manifest(planes_dataset))) == SHEET_IMAGES
