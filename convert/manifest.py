@@ -53,6 +53,11 @@ class Encoding:
         if not 0 <= self.quality <= 100:
             raise ValueError(f"quality must be in [0, 100], got {self.quality}")
 
+    def in_words(self) -> str:
+        """As people say it."""
+        size = f"short side at most {self.short_side}" if self.short_side else "sizes kept"
+        return f"{self.name} ({size}{f', quality {self.quality}' if self.quality else ''})"
+
 
 @dataclass(frozen=True)
 class ClassEntry:

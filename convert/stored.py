@@ -20,10 +20,10 @@ def find_row(index: pa.Table, row_id: int | None, key: str | None) -> dict[str, 
         UserError: there is none.
     """
     name, wanted = ("key", key) if row_id is None else ("id", row_id)
-    values = index.column(name).to_pylist()
-    if wanted not in values:
+    row = index.column(name).index(wanted).as_py()
+    if row < 0:
         raise UserError(f"no image has the {name} {wanted}; ids run from 0 on, keys look like {index.column('key')[0]}")
-    return index.slice(values.index(wanted), 1).to_pylist()[0]
+    return index.slice(row, 1).to_pylist()[0]
 
 
 def read_payload(directory: Path, manifest: Manifest, row: dict[str, Any]) -> bytes:
