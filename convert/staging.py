@@ -36,6 +36,18 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
     ]
 
 
+def check_output(output: Path) -> None:
+    """Refuse a place where no conversion can begin or go on.
+
+    Raises:
+        UserError: it is a file, or a folder that holds something else.
+    """
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file: name a folder for the dataset")
+    if output.is_dir() and not (output / STAGING_NAME).is_dir() and any(output.iterdir()):
+        raise UserError(f"{output} is neither empty nor a conversion begun earlier: name an empty or a new folder")
+
+
 @contextmanager
 def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
     """Hold the staging folder for this run; what an earlier run left of the same plan is kept.
@@ -47,11 +59,8 @@ def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
     Raises:
         UserError: another run is active, the output is not empty, or staged work is of another plan.
     """
+    check_output(output)
     staging = output / STAGING_NAME
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output} is a file: name a folder for the dataset")
-    if output.is_dir() and not staging.is_dir() and any(output.iterdir()):
-        raise UserError(f"{output} is neither empty nor a conversion begun earlier: name an empty or a new folder")
     try:
         make_folder(staging)
     except OSError as error:

@@ -29,7 +29,8 @@ LISTING_SCHEMA = pa.schema(
     ]
 )
 
-_OPEN_FILES_MAX = 64
+OPEN_FILES_MAX = 64
+"""Of one reader."""
 _BATCH_ROWS = 1 << 15
 
 
@@ -94,7 +95,7 @@ class RangeReader:
     def _open(self, file: str, path: Path) -> BinaryIO:
         stream = self.opened.pop(file, None) or path.open("rb", buffering=0)
         self.opened[file] = stream
-        if len(self.opened) > _OPEN_FILES_MAX:
+        if len(self.opened) > OPEN_FILES_MAX:
             self.opened.popitem(last=False)[1].close()
         return stream
 
