@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from convert import pool
 from convert.errors import UserError
 from convert.manifest import STAGING_NAME
 from convert.prepare import versions_used
@@ -22,15 +23,24 @@ _CONNECT_SECONDS = 20
 
 
 @contextmanager
-def dask_executor(address: str, source: Path, output: Path) -> Iterator[Executor]:
+def dask_executor(
+    address: str, source: Path, output: Path, advice: str, at_work: pool.AtWork = dict
+) -> Iterator[Executor]:
     """Connect to the scheduler at `dask://host:port`; what has not begun is cancelled when the block ends.
 
+    Args:
+        address: of the scheduler.
+        source: that every worker must see.
+        output: that every worker must see.
+        advice: what to do when workers have died, see `pool.process_pool`.
+        at_work: what the workers are making.
+
     Raises:
-        UserError: Dask is not installed, no scheduler answers, there are no workers, or a worker sees other files or
-            has other versions than this machine.
+        UserError: Dask is not installed, no scheduler answers, there are no workers, a worker sees other files or
+            has other versions than this machine, or the scheduler gave up a task because its workers died.
     """
     try:
-        from distributed import Client  # pyright: ignore[reportMissingImports]
+        from distributed import Client, KilledWorker  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(f"--executor {address} needs Dask: pip install 'tinydarknet[dask]'") from error
     try:
@@ -42,6 +52,8 @@ def dask_executor(address: str, source: Path, output: Path) -> Iterator[Executor
         executor = client.get_executor(pure=False)
         try:
             yield executor
+        except (KilledWorker, CancelledError) as error:
+            raise UserError(f"Dask at {address} gave up: {pool.obituary({}, at_work(), advice)}") from error
         finally:
             executor.shutdown(wait=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from convert.options import LOCAL, RunOptions
 from convert.progress import states
 
 _POLL_SECONDS = 0.5
+_GO_ON = "All finished shards are kept: run the same command again to go on"
 
 
 class StoppedError(Exception):
@@ -44,25 +45,15 @@ def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, row
     if not tasks:
         return cost
     with (
-        _executor(options, len(tasks)) as executor,
+        _executor(options, tasks) as executor,
         tqdm(total=rows, initial=rows_done, unit="images", smoothing=0.05, mininterval=1.0, disable=None) as bar,
     ):
-        watch = pool.DeathWatch()
         pending = {executor.submit(pool.timed, work.convert_shard, task): task for task in tasks}
-        watch.look()
         while pending:
             finished, _ = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
-            watch.look()
             for future in finished:
                 task = pending.pop(future)
-                try:
-                    done = future.result()
-                except BrokenExecutor as error:
-                    raise UserError(_blame(watch.culprits(), tasks)) from error
-                except CancelledError as error:
-                    raise UserError(
-                        f"the cluster gave up shard {task.name}: run the same command again to go on"
-                    ) from error
+                done = future.result()
                 cost = Cost(cost.cpu_s + done.cpu_s, cost.busy_s + done.wall_s, max(cost.worker_bytes, done.peak_bytes))
                 rows_done += task.items.num_rows
                 bad += done.result
@@ -76,30 +67,18 @@ def make_shards(tasks: list[work.ShardTask], options: RunOptions, rows: int, row
     return cost
 
 
-def _executor(options: RunOptions, tasks: int) -> AbstractContextManager[Executor]:
+def _executor(options: RunOptions, tasks: list[work.ShardTask]) -> AbstractContextManager[Executor]:
+    names = {task.index: task.name for task in tasks}
+
+    def at_work() -> dict[int, str]:
+        return {state["pid"]: names[state["shard"]] for state in states(tasks[0].output) if state["shard"] in names}
+
     if options.executor == LOCAL:
-        return pool.process_pool(min(options.workers, tasks), pool.PRELOAD_FOR_SHARDS)
+        workers = min(options.workers, len(tasks))
+        return pool.process_pool(workers, pool.PRELOAD_FOR_SHARDS, _GO_ON, at_work)
     from convert.cluster import dask_executor
 
-    return dask_executor(options.executor, options.source.absolute(), options.output.absolute())
-
-
-def _blame(culprits: dict[int, str], tasks: list[work.ShardTask]) -> str:
-    """One sentence about worker processes that died: which shard, how, what to do."""
-    names = {task.index: task.name for task in tasks}
-    shard_of = {state["pid"]: names.get(state["shard"], "") for state in states(tasks[0].output)}
-    deaths = [
-        f"the worker process {pid} that made {shard_of[pid]} {manner}"
-        if pid in shard_of
-        else f"the worker process {pid} {manner}"
-        for pid, manner in culprits.items()
-    ]
-    # the system does not always tell who it was; then it was one of those at work
-    suspects = f"a worker process died while {' and '.join(sorted(filter(None, shard_of.values())))} were being made"
-    return (
-        f"{' and '.join(deaths) or suspects}; was memory or disk space short? "
-        "All finished shards are kept: run the same command again to go on"
-    )
+    return dask_executor(options.executor, options.source.absolute(), options.output.absolute(), _GO_ON, at_work)
 
 
 @contextmanager

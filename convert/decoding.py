@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ PIXELS_MAX = 89_478_485
 GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L")
 """Pillow's modes without colour."""
 
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error)
+"""What Pillow raises over damaged files: its own exceptions, and what its parsers let through."""
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _FAR_LARGER = 4
 
@@ -69,7 +72,7 @@ def _turbo(data: bytes, header: jpeg.JpegHeader, short_side: int) -> np.ndarray:
 
 def open_image(data: bytes) -> tuple[Image, int, str]:
     """Open without decoding: the image, its EXIF orientation, and what is unusual about it."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     header = jpeg.scan(data) if data[:2] == jpeg.SOI else None
     if header is not None:
@@ -80,7 +83,7 @@ def open_image(data: bytes) -> tuple[Image, int, str]:
         if header is not None:
             return image, header.orientation, header.unusual
         orientation = image.getexif().get(0x0112, 1)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
         raise BadImageError(_plain(error)) from error
     return image, orientation if orientation in range(1, 9) else 1, f"{image.format} file"
 
@@ -107,7 +110,7 @@ def to_array(image: Image, mode: str) -> np.ndarray:
         if image.mode == "P" and mode == "YCbCr":
             image = image.convert("RGB")
         return np.asarray(image if image.mode == mode else image.convert(mode))
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+    except _DAMAGE as error:
         raise BadImageError(_plain(error)) from error
 
 

@@ -6,18 +6,22 @@ import resource
 import shutil
 from pathlib import Path
 
-from convert import pool
+from convert import pool, staging
 from convert.classes import load_imagenet1k
 from convert.errors import UserError
 from convert.estimate import estimate
-from convert.index import INDEX_NAME
-from convert.manifest import MANIFEST_NAME, STAGING_NAME
+from convert.manifest import MANIFEST_NAME
 from convert.options import RunOptions
 from convert.prepare import Conversion, prepare, versions_used
+from convert.sources.base import OPEN_FILES_MAX
 
 WORKER_BYTES = 300_000_000
 """More than a worker was seen to take (benchmarks/convert_rate.py)."""
-_FEED_WORKERS = 8
+_OTHER_FILES = 64
+"""Libraries, logs, pipes and the like."""
+_PIPES_PER_WORKER = 4
+_MIND_DATASET_WORKERS = 8
+"""MindDataset's default: it opens every shard once per worker and once more."""
 
 
 def doctor(options: RunOptions) -> int:
@@ -58,10 +62,12 @@ def doctor(options: RunOptions) -> int:
 
 
 def _output_problems(options: RunOptions) -> list[str]:
-    if (options.output / MANIFEST_NAME).exists() or (options.output / INDEX_NAME).exists():
+    if (options.output / MANIFEST_NAME).exists():
         return [f"{options.output} holds a dataset already: name another folder"]
-    if options.output.is_dir() and any(options.output.iterdir()) and not (options.output / STAGING_NAME).is_dir():
-        return [f"{options.output} is not empty: name another folder"]
+    try:
+        staging.check_output(options.output)
+    except UserError as error:
+        return [str(error)]
     return []
 
 
@@ -77,13 +83,22 @@ def _machine_problems(options: RunOptions, shard_count: int) -> list[str]:
         problems.append(
             f"{options.workers} workers may take {options.workers * 0.3:.1f} GB, {available / 1e9:.1f} GB are free: say --workers {fitting}"
         )
+    return [*problems, *_open_file_problems(options.workers, shard_count)]
+
+
+def _open_file_problems(workers: int, shard_count: int) -> list[str]:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = shard_count * (_FEED_WORKERS + 1) + 64  # MindDataset opens every shard once per worker and once more
+    mind_dataset = shard_count * (_MIND_DATASET_WORKERS + 1) + _OTHER_FILES
+    print(
+        f"open files: the limit is {soft:,}; training opens each of the {shard_count} shards once, "
+        f"MindDataset with {_MIND_DATASET_WORKERS} workers would need {mind_dataset:,}"
+    )
+    needed = max(shard_count, workers * _PIPES_PER_WORKER, OPEN_FILES_MAX) + _OTHER_FILES
     if soft < needed:
-        problems.append(
-            f"MindDataset with {_FEED_WORKERS} workers will need {needed} open files, the limit is {soft}: say 'ulimit -n {needed}' before training"
-        )
-    return problems
+        return [
+            f"converting and training need up to {needed:,} open files, the limit is {soft:,}: say 'ulimit -n {needed}'"
+        ]
+    return []
 
 
 def _label_problems(conversion: Conversion) -> list[str]:

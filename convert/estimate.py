@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convert import pool, work
+from convert.errors import UserError
 from convert.manifest import STAGING_NAME
 from convert.plan import ShardPlan
 from convert.prepare import Conversion
@@ -24,6 +25,8 @@ FIRST_IMAGES = 48
 """Images of each worker's first sample."""
 SECOND_SECONDS = 2.0
 """About how long the second sample takes; at most one shard per worker."""
+
+_PREFIX = ".convert-doctor-"
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,14 @@ def estimate(conversion: Conversion, home: Path) -> Estimate:
     """Convert samples into a folder inside `home`, which is removed again.
 
     Raises:
-        UserError: a sampled image cannot be converted.
+        UserError: a sampled image cannot be converted, nothing can be written into `home`, or a worker process has died.
     """
     plans = conversion.plans
     workers = min(conversion.options.workers, len(plans))
     shard_images = max(len(plan.rows) for plan in plans)
     started = time.monotonic()
-    with pool.process_pool(workers, pool.PRELOAD_FOR_SHARDS) as executor:
+    _check_writable(home)
+    with pool.process_pool(workers, pool.PRELOAD_FOR_SHARDS, "Say fewer --workers") as executor:
         executor.submit(int).result()
         start_s = time.monotonic() - started
         _convert(conversion, executor, home, workers, min(WARM_UP_IMAGES, shard_images))
@@ -79,9 +83,16 @@ def estimate(conversion: Conversion, home: Path) -> Estimate:
     return Estimate(start_s, total / work_s, start_s + work_s, int(total * per_image) + pages)
 
 
+def _check_writable(home: Path) -> None:
+    try:
+        tempfile.TemporaryDirectory(prefix=_PREFIX, dir=home).cleanup()
+    except OSError as error:
+        raise UserError(f"nothing can be written into {home} ({error.strerror}): name a folder elsewhere") from error
+
+
 def _convert(conversion: Conversion, executor: Executor, home: Path, workers: int, images: int) -> _Sample:
     """Have each worker convert the first images of a shard of its own."""
-    with tempfile.TemporaryDirectory(prefix=".convert-doctor-", dir=home) as folder:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=home) as folder:
         output = Path(folder)
         (output / STAGING_NAME).mkdir()
         tasks = [

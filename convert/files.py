@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,17 @@ def make_folder(path: Path) -> None:
         sync_path(folder.parent)
 
 
+def writer_name() -> str:
+    """This process's name among all that may write into one folder: containers on several hosts often share process ids."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def leftovers(final: Path) -> list[Path]:
+    """Temporary files beside `final` of writers that were killed before they could publish it, or of one still at work."""
+    pattern = re.compile(rf"\.{re.escape(final.stem)}\.(\S+-)?\d+\.tmp{re.escape(final.suffix)}")
+    return sorted(path for path in final.parent.iterdir() if pattern.fullmatch(path.name))
+
+
 @contextmanager
 def published(final: Path) -> Iterator[Path]:
     """Yield a temporary path beside `final`; publish it when the block ends well, remove it when not.
@@ -46,7 +59,7 @@ def published(final: Path) -> Iterator[Path]:
     The temporary name keeps `final`'s suffix, because some writers choose their format by it.
     """
     make_folder(final.parent)
-    temporary = final.with_name(f".{final.stem}.{os.getpid()}.tmp{final.suffix}")
+    temporary = final.with_name(f".{final.stem}.{writer_name()}.tmp{final.suffix}")
     try:
         yield temporary
         publish(temporary, final)

@@ -72,11 +72,14 @@ def read_index_table(directory: Path, manifest: Manifest, columns: list[str] | N
     path = directory / INDEX_NAME
     if not path.is_file():
         raise UserError(f"{path} is missing: restore it or convert again")
-    if sha256_file(path) != manifest.index_sha256:
-        raise UserError(
-            f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again"
-        )
-    table = pq.read_table(path, columns=columns)
+    try:
+        if sha256_file(path) != manifest.index_sha256:
+            raise UserError(
+                f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again"
+            )
+        table = pq.read_table(path, columns=columns)
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): put it right, or restore the file") from error
     if table.num_rows != manifest.rows:
         raise UserError(
             f"{path} has {table.num_rows} rows, the manifest says {manifest.rows}: restore it or convert again"

@@ -14,10 +14,13 @@ import tyro
 from convert.duplicates import duplicate_groups
 from convert.files import published, write_bytes
 from convert.index import read_index_table
-from convert.manifest import Encoding, Manifest, load_manifest
+from convert.manifest import Manifest, load_manifest
 from convert.sheet import check_sheet_path, draw_sheet
-from convert.stored import find_row, read_payload, to_rgb
+from convert.stored import find_row, read_payload, read_rgb
 from convert.tiles import SHEET_IMAGES, dataset_tiles
+
+_BATCH_ROWS = 1 << 14
+"""Rows that are Python objects at a time."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class InspectOptions:
     sheet: Path | None = None
     """Draw labelled images, and what training makes of each, into this file (.png) instead."""
     against: Path | None = None
-    """Look for duplicates in this dataset, too: the other split."""
+    """Look for duplicates in this dataset, too: the other split, stored alike."""
 
     def __post_init__(self) -> None:
         if self.row is not None and self.key is not None:
@@ -71,14 +74,14 @@ def inspect(options: InspectOptions) -> int:
 def _extract(options: InspectOptions, manifest: Manifest, row: dict[str, Any]) -> None:
     from PIL import Image
 
-    payload = read_payload(options.dataset, manifest, row)
     suffix = ".png" if manifest.encoding.name == "yuv420" else ".jpg"
     path = options.out or Path(Path(row["key"]).stem + suffix)
     if manifest.encoding.name == "yuv420" or path.suffix.lower() not in (".jpg", ".jpeg"):
+        picture = Image.fromarray(read_rgb(options.dataset, manifest, row))
         with published(path) as temporary:
-            Image.fromarray(to_rgb(payload, manifest.encoding, row)).save(temporary)
+            picture.save(temporary)
     else:
-        write_bytes(path, payload)
+        write_bytes(path, read_payload(options.dataset, manifest, row))
     entry = manifest.classes[row["label"]]
     print(
         f"{path}: {row['key']}, id {row['id']}, label {row['label']} ({entry.wnid} {entry.name}), {row['width']}x{row['height']}"
@@ -96,17 +99,12 @@ def summary(manifest: Manifest) -> list[str]:
     """The manifest as lines of text."""
     return [
         f"split {manifest.split}: {manifest.rows:,} images of {len(manifest.classes):,} classes in {len(manifest.shards)} shards",
-        f"encoding {_in_words(manifest.encoding)}, shuffled with seed {manifest.seed}",
+        f"encoding {manifest.encoding.in_words()}, shuffled with seed {manifest.seed}",
         f"{manifest.payload_bytes / 1e6:,.1f} MB of images from {manifest.source_bytes / 1e6:,.1f} MB of source files, "
         f"{manifest.payload_bytes / max(manifest.rows, 1) / 1e3:,.1f} KB each",
         f"skipped {len(manifest.skipped)}; written by {', '.join(f'{name} {version}' for name, version in manifest.versions.items())}",
         f"logical digest {manifest.logical_digest}",
     ]
-
-
-def _in_words(encoding: Encoding) -> str:
-    size = f"short side at most {encoding.short_side}" if encoding.short_side else "sizes kept"
-    return f"{encoding.name} ({size}{f', quality {encoding.quality}' if encoding.quality else ''})"
 
 
 def _class_lines(manifest: Manifest, index: pa.Table) -> list[str]:
@@ -137,7 +135,9 @@ def _size_lines(index: pa.Table) -> list[str]:
 
 
 def _reason_lines(index: pa.Table) -> list[str]:
-    pairs = Counter(zip(index.column("action").to_pylist(), index.column("reason").to_pylist(), strict=True))
+    pairs: Counter[tuple[str, str]] = Counter()
+    for batch in index.select(["action", "reason"]).to_batches(max_chunksize=_BATCH_ROWS):
+        pairs.update(zip(*batch.to_pydict().values(), strict=True))
     return [
         "what was done, and why:",
         *(

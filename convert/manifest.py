@@ -53,6 +53,11 @@ class Encoding:
         if not 0 <= self.quality <= 100:
             raise ValueError(f"quality must be in [0, 100], got {self.quality}")
 
+    def in_words(self) -> str:
+        """As people say it."""
+        size = f"short side at most {self.short_side}" if self.short_side else "sizes kept"
+        return f"{self.name} ({size}{f', quality {self.quality}' if self.quality else ''})"
+
 
 @dataclass(frozen=True)
 class ClassEntry:
@@ -164,6 +169,8 @@ def load_manifest(directory: Path) -> Manifest:
         )
     try:
         fields = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): put it right, or restore the file") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}): restore it or convert again") from error
     version = fields.get("format_version") if isinstance(fields, dict) else None

@@ -8,17 +8,20 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from convert import scratch
+from convert.errors import UserError
 
 T = TypeVar("T")
+AtWork = Callable[[], Mapping[int, str]]
+"""Tells what each process, by its id, is making; asked when one has died."""
 
 _UNKNOWN_END = 255
 """Exit status that multiprocessing reports when the fork server could not tell it the true one."""
@@ -40,18 +43,29 @@ def usable_cpus() -> int:
 
 
 @contextmanager
-def process_pool(workers: int, preload: Sequence[str]) -> Iterator[Executor]:
+def process_pool(workers: int, preload: Sequence[str], advice: str, at_work: AtWork = dict) -> Iterator[Executor]:
     """Worker processes on this machine; they are gone when the block ends, whatever ends it.
 
     They are forked from a server that has imported `preload` once (MindSpore takes 3 s), never from this process, whose
     threads a fork would not survive.
+
+    Args:
+        workers: how many processes.
+        preload: names of modules.
+        advice: what to do when one has died; the end of the sentence about it.
+        at_work: what the processes are making, where that can be told.
+
+    Raises:
+        UserError: a worker process has died.
     """
     context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload(list(preload))
     others = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    executor = _WatchedPool(workers, mp_context=context, initializer=_begin_worker)
     try:
         yield executor
+    except BrokenExecutor as error:
+        raise UserError(obituary(executor.culprits(), at_work(), advice)) from error
     finally:
         # killed, not asked: one may wait for a lock that died with another, and what they do is done or redone by the next run
         for process in set(multiprocessing.active_children()) - others:
@@ -102,17 +116,18 @@ def timed(function: Callable[..., T], *arguments: object) -> Timed[T]:
     )  # Linux counts in KiB
 
 
-class DeathWatch:
-    """Remembers the worker processes, so that a broken pool can be blamed on the right one."""
+class _WatchedPool(ProcessPoolExecutor):
+    """Remembers its processes, so that their deaths can be told: broken, an executor forgets them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._seen: dict[int, BaseProcess] = {}
 
-    def look(self) -> None:
-        """Note the processes that are alive now."""
-        for process in multiprocessing.active_children():
-            if process.pid is not None:
-                self._seen[process.pid] = process
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """As any executor's; processes are started here and nowhere else."""
+        future = super().submit(fn, *args, **kwargs)
+        self._seen |= {process.pid: process for process in multiprocessing.active_children() if process.pid}
+        return future
 
     def culprits(self) -> dict[int, str]:
         """Process id and manner of death of those that died first.
@@ -123,6 +138,25 @@ class DeathWatch:
         died = {pid: code for pid, code in codes.items() if code not in (None, 0)}
         first = {pid: code for pid, code in died.items() if code != -signal.SIGTERM} or died
         return {pid: _manner(code) for pid, code in first.items() if code is not None}
+
+
+def obituary(culprits: Mapping[int, str], at_work: Mapping[int, str], advice: str) -> str:
+    """One sentence about worker processes that died: what they made, how they died, what to do.
+
+    Args:
+        culprits: manner of death by process id, as far as the system tells.
+        at_work: what was being made, by process id.
+        advice: what to do.
+    """
+    deaths = [
+        f"the worker process {pid} that made {at_work[pid]} {manner}"
+        if pid in at_work
+        else f"the worker process {pid} {manner}"
+        for pid, manner in culprits.items()
+    ]
+    # where the system does not tell who it was, it was one of those at work
+    during = f" while making {' or '.join(sorted(at_work.values()))}" if at_work else ""
+    return f"{' and '.join(deaths) or f'a worker process died{during}'}; was memory or disk space short? {advice}"
 
 
 def _manner(code: int) -> str:

@@ -39,6 +39,6 @@ def states(output: Path) -> list[dict[str, int]]:
     for path in (output / STAGING_NAME).glob(f"{WORK_PREFIX}*/{PROGRESS_NAME}"):
         try:
             found.append(json.loads(path.read_text()))
-        except FileNotFoundError:
-            continue  # that shard has just been finished
+        except (OSError, ValueError):  # gone or replaced this moment; NFS calls it a stale handle, or shows it half
+            continue
     return found

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 
 from convert import crew, shards, staging
+from convert.classes import resolve_classes
 from convert.errors import UserError
 from convert.index import INDEX_SCHEMA, logical_digest, write_index
 from convert.manifest import MANIFEST_NAME, ClassEntry, Manifest, load_manifest, write_manifest
@@ -41,7 +42,8 @@ def run(options: RunOptions) -> int:
         staging.clear(options.output)
         print(
             f"{options.output} is finished: {manifest.rows:,} images in {len(manifest.shards)} shards; "
-            "'python -m convert verify' checks it"
+            f"{options.source} was not looked at, for another source name another folder; "
+            "'python -m convert verify' checks the dataset"
         )
         return 0
     try:
@@ -97,10 +99,18 @@ def convert_split(options: RunOptions) -> Outcome:
 
 
 def _finished(options: RunOptions) -> Manifest:
-    """The manifest of a finished output, if it is what these options would make."""
+    """The manifest of a finished output, if it has the split, encoding, seed and classes that these options name.
+
+    The source is not compared, because listing it takes a minute; nor are, with it, the classes of `--classes auto`.
+    """
     manifest = load_manifest(options.output)
     found = {"split": manifest.split, "encoding": asdict(manifest.encoding), "seed": manifest.seed}
-    if changed := staging.differences(requested(options), found):
+    changed = staging.differences(requested(options), found)
+    if options.classes != "auto":
+        wanted = resolve_classes(options.classes, (), force_order=options.force_labels)
+        if wanted != manifest.classes:
+            changed.append(f"its {len(manifest.classes):,} classes are not the {len(wanted):,} of {options.classes}")
+    if changed:
         raise UserError(
             f"{options.output} is a finished dataset with other settings ({'; '.join(changed)}): name another folder"
         )

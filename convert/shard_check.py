@@ -25,6 +25,13 @@ def check_shard(directory: Path, manifest: Manifest, number: int, rows: pa.Table
         rows: the shard's rows of the index.
         decode: whether to decode every JPEG.
     """
+    try:
+        return _faults(directory, manifest, number, rows, decode)
+    except OSError as error:
+        return [f"{manifest.shards[number].name} or its {DB_SUFFIX} cannot be read ({error.strerror})"]
+
+
+def _faults(directory: Path, manifest: Manifest, number: int, rows: pa.Table, decode: bool) -> list[str]:
     shard = manifest.shards[number]
     path = directory / shard.name
     database = directory / (shard.name + DB_SUFFIX)

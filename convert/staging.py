@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import UserError
-from convert.files import make_folder, sync_path, write_bytes
+from convert.files import leftovers, make_folder, sync_path, write_bytes
+from convert.index import INDEX_NAME
 from convert.manifest import MANIFEST_NAME, STAGING_NAME
 
 PLAN_NAME = "plan.json"
@@ -35,6 +36,18 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
     ]
 
 
+def check_output(output: Path) -> None:
+    """Refuse a place where no conversion can begin or go on.
+
+    Raises:
+        UserError: it is a file, or a folder that holds something else.
+    """
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file: name a folder for the dataset")
+    if output.is_dir() and not (output / STAGING_NAME).is_dir() and any(output.iterdir()):
+        raise UserError(f"{output} is neither empty nor a conversion begun earlier: name an empty or a new folder")
+
+
 @contextmanager
 def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
     """Hold the staging folder for this run; what an earlier run left of the same plan is kept.
@@ -46,11 +59,8 @@ def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
     Raises:
         UserError: another run is active, the output is not empty, or staged work is of another plan.
     """
+    check_output(output)
     staging = output / STAGING_NAME
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output} is a file: name a folder for the dataset")
-    if output.is_dir() and not staging.is_dir() and any(output.iterdir()):
-        raise UserError(f"{output} is neither empty nor a conversion begun earlier: name an empty or a new folder")
     try:
         make_folder(staging)
     except OSError as error:
@@ -59,6 +69,7 @@ def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
         _keep_plan(staging, plan)
         for rubbish in staging.glob(f"{WORK_PREFIX}*"):
             shutil.rmtree(rubbish)
+        _remove_unpublished(output)
         yield
         if (output / MANIFEST_NAME).is_file():
             _remove(output)
@@ -69,6 +80,7 @@ def clear(output: Path) -> None:
     if (output / STAGING_NAME).is_dir():
         with _locked(output):
             _remove(output)
+    _remove_unpublished(output)  # nobody is publishing: where there is a manifest, no run begins
 
 
 @contextmanager
@@ -84,6 +96,13 @@ def _locked(output: Path) -> Iterator[None]:
 def _remove(output: Path) -> None:
     shutil.rmtree(output / STAGING_NAME)
     sync_path(output)
+
+
+def _remove_unpublished(output: Path) -> None:
+    """Remove what is left of an index or a manifest whose writer was killed."""
+    for name in (INDEX_NAME, MANIFEST_NAME):
+        for path in leftovers(output / name):
+            path.unlink()
 
 
 def _keep_plan(staging: Path, plan: dict[str, Any]) -> None:

@@ -129,12 +129,13 @@ def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -
     faults: list[str] = []
     cpu_s = 0.0
     with (
-        pool.process_pool(min(options.workers, len(manifest.shards)), _PRELOAD) as executor,
+        pool.process_pool(min(options.workers, len(manifest.shards)), _PRELOAD, "Say fewer --workers") as executor,
         tqdm(total=sum(s.data_bytes for s in manifest.shards), unit="B", unit_scale=True, disable=None) as bar,
     ):
         pending = {}
         for number, shard in enumerate(manifest.shards):
-            rows = index.slice(int(starts[number]), shard.rows)
+            # a slice would be pickled with the buffers of the whole index
+            rows = index.slice(int(starts[number]), shard.rows).take(np.arange(shard.rows))
             task = (check_shard, options.dataset, manifest, number, rows, options.decode)
             pending[executor.submit(pool.timed, *task)] = shard
         for future in as_completed(pending):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import pyarrow as pa
 
 from convert import images
 from convert.errors import BadImageError, UserError
-from convert.files import publish, sha256_file, write_bytes
+from convert.files import publish, sha256_file, write_bytes, writer_name
 from convert.index import INDEX_SCHEMA
 from convert.manifest import QUARANTINE_NAME, STAGING_NAME, Encoding, Layout, ShardEntry, SkippedItem
 from convert.progress import Progress
@@ -54,7 +52,7 @@ def convert_shard(task: ShardTask) -> int:
     Raises:
         UserError: an image cannot be read or decoded, or the disk is full; the message names it.
     """
-    folder = task.output / STAGING_NAME / f"{WORK_PREFIX}{task.index:05d}-{socket.gethostname()}-{os.getpid()}"
+    folder = task.output / STAGING_NAME / f"{WORK_PREFIX}{task.index:05d}-{writer_name()}"
     try:
         folder.mkdir(exist_ok=True)
         record = _write(task, folder)

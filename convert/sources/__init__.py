@@ -11,7 +11,7 @@ from typing import Literal
 from convert.classes import TableClass
 from convert.errors import UserError
 from convert.sources.base import IMAGE_SUFFIXES, Reader, Source
-from convert.sources.folder import FlatSource, FolderSource
+from convert.sources.folder import FlatSource, FolderSource, image_files
 from convert.sources.tars import TarSource, is_image, members
 from convert.sources.truth import find_truth
 from convert.sources.webdataset import LABEL_SUFFIX, WebDatasetSource
@@ -20,6 +20,8 @@ __all__ = ["Kind", "Reader", "Source", "open_source", "recognise"]
 
 Kind = Literal["folder", "flat", "tar", "parquet", "webdataset"]
 
+_PACKAGING_OF: dict[str, Kind] = {".parquet": "parquet", ".tar": "tar", **dict.fromkeys(IMAGE_SUFFIXES, "flat")}
+"""By the suffix of the files in a folder."""
 _LOOKED_AT = 64
 """Members of a tar archive that are looked at to recognise it."""
 
@@ -28,7 +30,7 @@ def recognise(path: Path) -> Kind:
     """Tell the packaging of the split at `path` by looking at it.
 
     Raises:
-        UserError: nothing is there, or nothing that is known.
+        UserError: nothing is there, nothing that is known, or several packagings in one folder.
     """
     if path.is_file():
         if path.suffix.lower() == ".parquet":
@@ -39,18 +41,28 @@ def recognise(path: Path) -> Kind:
         raise UserError(f"{path} is neither a .tar nor a .parquet file: give one split as folders, tar or Parquet")
     if not path.is_dir():
         raise UserError(f"{path} does not exist: give the folder of one split, with one folder of images per class")
+    return _recognise_folder(path)
+
+
+def _recognise_folder(path: Path) -> Kind:
+    first: dict[Kind, str] = {}
     with os.scandir(path) as entries:
-        first: dict[str, Path] = {}
         for entry in entries:
-            kind = "folder" if entry.is_dir() else Path(entry.name).suffix.lower()
-            first.setdefault(kind, Path(entry.path))
-    if ".parquet" in first:
-        return "parquet"
-    if ".tar" in first:
-        return recognise(first[".tar"])
-    if any(suffix in first for suffix in IMAGE_SUFFIXES):
-        return "flat"
-    return "folder"
+            kind = "folder" if entry.is_dir() else _PACKAGING_OF.get(Path(entry.name).suffix.lower())
+            if kind is None or kind in first or entry.name.startswith("."):
+                continue
+            if kind != "folder" or any(image_files(Path(entry.path))):  # a folder of something else is no class
+                first[kind] = entry.name
+    if "tar" in first:
+        name = first.pop("tar")
+        first[recognise(path / name)] = name
+    if len(first) > 1:
+        (kind, name), (other_kind, other) = sorted(first.items())[:2]
+        raise UserError(
+            f"{path} holds {name} and {other}, two packagings of images: move away what does not belong to the split, "
+            f"or say --source {kind} or --source {other_kind}"
+        )
+    return next(iter(first)) if first else "folder"
 
 
 def open_source(

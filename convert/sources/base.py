@@ -29,7 +29,8 @@ LISTING_SCHEMA = pa.schema(
     ]
 )
 
-_OPEN_FILES_MAX = 64
+OPEN_FILES_MAX = 64
+"""Of one reader."""
 _BATCH_ROWS = 1 << 15
 
 
@@ -94,7 +95,7 @@ class RangeReader:
     def _open(self, file: str, path: Path) -> BinaryIO:
         stream = self.opened.pop(file, None) or path.open("rb", buffering=0)
         self.opened[file] = stream
-        if len(self.opened) > _OPEN_FILES_MAX:
+        if len(self.opened) > OPEN_FILES_MAX:
             self.opened.popitem(last=False)[1].close()
         return stream
 
@@ -115,9 +116,9 @@ def sorted_listing(path: Path, places: Iterable[Place]) -> pa.Table:
     """Build a listing sorted by key.
 
     Raises:
-        UserError: no images, or two images with one key.
+        UserError: no images, two images with one key, or a name that is not UTF-8.
     """
-    table = pa.Table.from_batches(_batches(places), LISTING_SCHEMA)
+    table = pa.Table.from_batches(_batches(path, places), LISTING_SCHEMA)
     if table.num_rows == 0:
         raise UserError(f"{path} holds no images: give the folder of one split, with one folder of images per class")
     # all wnids are equally long, so the order of keys is the order of (wnid, name)
@@ -130,9 +131,13 @@ def sorted_listing(path: Path, places: Iterable[Place]) -> pa.Table:
     return table
 
 
-def _batches(places: Iterable[Place]) -> Iterator[pa.RecordBatch]:
+def _batches(path: Path, places: Iterable[Place]) -> Iterator[pa.RecordBatch]:
     """Places as Arrow batches: as Python objects, those of all of ImageNet would take half a gigabyte."""
     remaining = iter(places)
     while some := list(itertools.islice(remaining, _BATCH_ROWS)):
         columns = zip(zip(*some, strict=True), LISTING_SCHEMA, strict=True)
-        yield pa.record_batch([pa.array(column, entry.type) for column, entry in columns], schema=LISTING_SCHEMA)
+        try:
+            arrays = [pa.array(column, entry.type) for column, entry in columns]
+        except UnicodeEncodeError as error:  # which holds the name
+            raise UserError(f"{path} holds the name {error.object!r}, which is not UTF-8: rename it") from error
+        yield pa.record_batch(arrays, schema=LISTING_SCHEMA)

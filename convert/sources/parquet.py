@@ -41,13 +41,11 @@ class ParquetSource:
         block = 0
         for path in files_of_split(self.path, ".parquet", self.split):
             file = _open(path)
-            table = _own_classes(file) or self.table
+            table = _own_classes(path, file) or self.table
             rows = 0
             for group in range(file.num_row_groups):
-                found = file.read_row_group(group, columns=["image.path", "label"])
-                paths = pa.chunked_array(found.column("image").combine_chunks().field("path")).to_pylist()
+                paths, labels = _paths_and_labels(path, file, group, rows)
                 names = [name or f"{path.stem}_{rows + row}.JPEG" for row, name in enumerate(paths)]
-                labels = found.column("label").to_pylist()
                 wnids = wnids_of_labels(path, labels, names, table, self.force_labels)
                 for row, (name, wnid) in enumerate(zip(names, wnids, strict=True)):
                     yield Place(image_key(wnid, name), wnid, path.name, rows + row, -1, block)
@@ -60,21 +58,56 @@ def _open(path: Path) -> pq.ParquetFile:
         file = pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path} is not a Parquet file ({error}): get it anew") from error
+    _check_columns(path, file)
+    return file
+
+
+def _check_columns(path: Path, file: pq.ParquetFile) -> None:
     columns = {file.metadata.schema.column(index).path for index in range(file.metadata.num_columns)}
     missing = {"image.bytes", "image.path", "label"} - columns
     if missing:
         raise UserError(
             f"{path} has no column {sorted(missing)[0]}: it is not a split of images as Hugging Face stores them"
         )
-    return file
+    image, label = (file.schema_arrow.field(name).type for name in ("image", "label"))
+    for name, kind, wanted in (
+        ("image.bytes", image.field("bytes").type, (pa.types.is_binary, pa.types.is_large_binary)),
+        ("image.path", image.field("path").type, (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)),
+        ("label", label, (pa.types.is_integer,)),
+    ):
+        if not any(is_kind(kind) for is_kind in wanted):
+            raise UserError(
+                f"the column {name} of {path} is of type {kind}: images are bytes, paths are strings and labels are "
+                "class numbers where Hugging Face stores images"
+            )
 
 
-def _own_classes(file: pq.ParquetFile) -> tuple[TableClass, ...]:
+def _paths_and_labels(
+    path: Path, file: pq.ParquetFile, group: int, first_row: int
+) -> tuple[list[str | None], list[int]]:
+    try:
+        found = file.read_row_group(group, columns=["image.path", "label"])
+        paths = pa.chunked_array(found.column("image").combine_chunks().field("path")).to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise UserError(f"row group {group} of {path} cannot be read ({error}): get the file anew") from error
+    labels = found.column("label").to_pylist()
+    if None in labels:
+        raise UserError(f"row {first_row + labels.index(None)} of {path} has no label: remove it, or get the file anew")
+    return paths, labels
+
+
+def _own_classes(path: Path, file: pq.ParquetFile) -> tuple[TableClass, ...]:
     """The classes that the file's metadata names, if it names them by wnid."""
     metadata = file.schema_arrow.metadata or {}
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    names = features.get("label", {}).get("names") or []
-    return tuple(TableClass(name, 0, name) for name in names) if all(map(WNID_PATTERN.fullmatch, names)) else ()
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+        names = features.get("label", {}).get("names") or []
+        by_wnid = all(map(WNID_PATTERN.fullmatch, names))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"the metadata 'huggingface' of {path}, which names the classes, cannot be read ({error}): get it anew"
+        ) from error
+    return tuple(TableClass(name, 0, name) for name in names) if by_wnid else ()
 
 
 @dataclass

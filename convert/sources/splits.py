@@ -11,12 +11,21 @@ _MARK = re.compile(r"(?:^|[-_.])(train|training|val|valid|validation|test)(?=[-_
 _SHORT = {"training": "train", "valid": "val", "validation": "val"}
 
 
+def files_with_suffix(folder: Path, suffix: str) -> list[Path]:
+    """The files directly in `folder` whose names end in `suffix` in any case, hidden ones left out, sorted by name."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.lower().endswith(suffix) and not path.name.startswith(".") and path.is_file()
+    )
+
+
 def files_of_split(path: Path, suffix: str, split: str) -> list[Path]:
     """The files of one split, sorted by name.
 
     Args:
         path: a folder, or one file, which is the split whatever its name.
-        suffix: of the files in a folder, such as ".parquet".
+        suffix: of the files in a folder, such as ".parquet", in any case.
         split: as the user named it; "" if not. It matters only where the folder holds several splits.
 
     Raises:
@@ -24,7 +33,7 @@ def files_of_split(path: Path, suffix: str, split: str) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    files = sorted(path.glob(f"*{suffix}"))
+    files = files_with_suffix(path, suffix)
     by_split: dict[str, list[Path]] = {}
     for file in files:
         by_split.setdefault(_split_in(file.name), []).append(file)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from convert.errors import UserError
 from convert.sources.base import IMAGE_SUFFIXES, Place, RangeReader, Reader, image_key, sorted_listing
+from convert.sources.splits import files_with_suffix
 from convert.sources.truth import Truth
 
 
@@ -25,6 +26,7 @@ class Member(NamedTuple):
     """A plain file inside a tar file."""
 
     name: str
+    """Without the `./` that `tar cf x.tar -C folder .` puts before it."""
     offset: int
     """Of its contents in the (outermost) tar file, bytes."""
     length: int
@@ -58,7 +60,7 @@ def _members(stream: BinaryIO, title: str, start: int, end: int) -> Iterator[Mem
             _refuse_hostile(member, title, end)
             position = archive.offset
             if member.isreg():
-                yield Member(member.name, member.offset_data, member.size)
+                yield Member(posixpath.normpath(member.name), member.offset_data, member.size)
     except (tarfile.TarError, UnicodeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{title} is not a tar archive, or is damaged ({error}); compressed archives must be unpacked first"
@@ -106,7 +108,7 @@ class TarSource:
 
     def _places(self) -> Iterator[Place]:
         if self.path.is_dir():
-            for path in sorted(self.path.glob("*.tar")):
+            for path in files_with_suffix(self.path, ".tar"):
                 yield from self._from(path, members(path), path.stem)
             return
         for member in members(self.path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -33,21 +34,20 @@ class WebDatasetSource:
 
     def listing(self) -> pa.Table:
         """All images, sorted by key; their names end in .JPEG as ImageNet's do, whatever WebDataset made of it."""
-        shards = files_of_split(self.path, ".tar", self.split)
-        found = [(path, image, label) for path in shards for image, label in _samples(path)]
-        names = [image.name for _, image, _ in found]
-        wnids = wnids_of_labels(self.path, [label for *_, label in found], names, self.table, self.force_labels)
-        return sorted_listing(
-            self.path,
-            (
-                Place(image_key(wnid, image.name, _suffix(image.name)), wnid, path.name, image.offset, image.length)
-                for (path, image, _), wnid in zip(found, wnids, strict=True)
-            ),
-        )
+        return sorted_listing(self.path, self._places())
 
     def reader(self) -> Reader:
         """A reader of ranges of the shards."""
         return RangeReader(self.path if self.path.is_dir() else self.path.parent)
+
+    def _places(self) -> Iterator[Place]:
+        for path in files_of_split(self.path, ".tar", self.split):
+            found = list(_samples(path))
+            names = [image.name for image, _ in found]
+            wnids = wnids_of_labels(path, [label for _, label in found], names, self.table, self.force_labels)
+            for (image, _), wnid in zip(found, wnids, strict=True):
+                key = image_key(wnid, image.name, _suffix(image.name))
+                yield Place(key, wnid, path.name, image.offset, image.length)
 
 
 def _suffix(name: str) -> str:
@@ -56,23 +56,37 @@ def _suffix(name: str) -> str:
 
 def _samples(path: Path) -> Iterator[tuple[Member, int]]:
     """Images with their labels; a sample is what shares a name up to the first dot of its file name."""
-    with path.open("rb") as stream:
-        images: dict[str, Member] = {}
-        labels: dict[str, int] = {}
-        for member in members(path):
-            sample = str(PurePosixPath(member.name).parent / PurePosixPath(member.name).name.split(".")[0])
-            if is_image(member.name):
-                images[sample] = member
-            elif member.name.endswith(LABEL_SUFFIX):
-                stream.seek(member.offset)
-                text = stream.read(min(member.length, _LABEL_BYTES_MAX))
-                try:
-                    labels[sample] = int(text)
-                except ValueError as error:
-                    raise UserError(f"{member.name} in {path} holds {text!r} instead of a label number") from error
+    images: dict[str, Member] = {}
+    labels: dict[str, Member] = {}
+    for member in members(path):
+        if is_image(member.name):
+            _add(images, member, path, "images")
+        elif member.name.endswith(LABEL_SUFFIX):
+            _add(labels, member, path, "labels")
     for sample in images.keys() ^ labels.keys():
         raise UserError(
             f"the sample {sample} in {path} has {'no label' if sample in images else 'no image'} (.jpg and .cls are needed)"
         )
-    for sample, image in images.items():
-        yield image, labels[sample]
+    with path.open("rb") as stream:
+        for sample, image in images.items():
+            yield image, _label_number(stream, labels[sample], path)
+
+
+def _add(found: dict[str, Member], member: Member, path: Path, kind: str) -> None:
+    name = PurePosixPath(member.name)
+    sample = str(name.parent / name.name.split(".")[0])
+    if sample in found:
+        raise UserError(
+            f"the sample {sample} in {path} has two {kind}, the second is {member.name}: pack it with one image and "
+            "one label, under a name of its own up to the first dot"
+        )
+    found[sample] = member
+
+
+def _label_number(stream: BinaryIO, member: Member, path: Path) -> int:
+    stream.seek(member.offset)
+    text = stream.read(min(member.length, _LABEL_BYTES_MAX))
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UserError(f"{member.name} in {path} holds {text!r} instead of a label number") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -84,6 +85,16 @@ def with_size(data: bytes, height: int, width: int) -> bytes:
     return data[: position + 5] + struct.pack(">HH", height, width) + data[position + 9 :]
 
 
+def png_with_exif(body: bytes) -> bytes:
+    """A PNG whose eXIf chunk holds `body`."""
+    data = saved(Image.fromarray(pixels()), "PNG")
+    chunk = b"eXIf" + body
+    position = data.index(b"IDAT") - 4
+    return (
+        data[:position] + struct.pack(">I", len(body)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[position:]
+    )
+
+
 GOOD: dict[str, tuple[Callable[[], bytes], str]] = {
     "plain": (jpeg, ""),
     "subsampled": (lambda: jpeg(subsampling=2), ""),
@@ -121,6 +132,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut by two bytes": (lambda: jpeg()[:-2], "truncated"),
     "cut progressive": (lambda: jpeg(progressive=True)[: len(jpeg(progressive=True)) // 2], "truncated|premature"),
     "cut png": (lambda: saved(Image.fromarray(pixels()), "PNG")[:3000], ""),
+    "png with a short exif chunk": (lambda: png_with_exif(b"II*\0"), ""),
     "12 bits": (lambda: with_precision(jpeg(), 12), ""),
     "lossless": (lambda: with_process(jpeg(), 0xC3), ""),
     "gigapixels": (lambda: with_size(jpeg(), 50_000, 60_000), "60000x50000 pixels"),

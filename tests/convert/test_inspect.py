@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from convert_making import make
 from PIL import Image
 
 from convert import images
+from convert.duplicates import _candidates, _marks, duplicate_groups
 from convert.errors import UserError
 from convert.index import read_index_table
 from convert.inspect import InspectOptions, inspect
@@ -86,6 +88,25 @@ def test_beside_each_stored_image_stands_what_training_makes_of_it(request, name
     assert np.array_equal([tile.pixels for tile in seen], training_views(dataset, np.array([last]))[0])
 
 
+@pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
+@pytest.mark.parametrize("options", [{"row": 3, "out": Path("x.png")}, {"sheet": Path("x.png")}])
+def test_damage_is_named_with_what_finds_it(request, tmp_path, name, options):
+    dataset = shutil.copytree(request.getfixturevalue(name), tmp_path / "data")
+    manifest = load_manifest(dataset)
+    row = read_index_table(dataset, manifest).slice(3, 1).to_pylist()[0]
+    shard = dataset / manifest.shards[0].name
+    whole = shard.read_bytes()
+    middle = row["offset"] + row["length"] // 2
+    shard.write_bytes(whole[:middle])
+    with pytest.raises(UserError, match=r"convert verify|convert again"):
+        inspect(InspectOptions(dataset, **options))
+    if name == "original_dataset":
+        shard.write_bytes(whole[: row["offset"]] + bytes(len(whole) - row["offset"]))
+        with pytest.raises(UserError, match=r"damaged.*convert verify"):
+            inspect(InspectOptions(dataset, **options))
+    assert not (tmp_path / "x.png").exists()
+
+
 def test_without_views_there_are_stored_images_only(planes_dataset, monkeypatch):
     monkeypatch.setattr("convert.views.GROUP", "no.such.group")
     assert len(dataset_tiles(planes_dataset, load_manifest(planes_dataset))) == SHEET_IMAGES
@@ -121,3 +142,35 @@ def test_duplicates_are_found_within_and_across(tree, original_dataset, tmp_path
     assert "groups of equal images: 2" in text
     assert f"{other}/n01440764/ILSVRC2012_val_00000001.JPEG, {other}/n01440764/again.JPEG" in text
     assert text.count("n01440764_3.JPEG") == 2
+
+
+def test_datasets_that_store_otherwise_are_not_compared(planes_dataset, original_dataset):
+    with pytest.raises(UserError, match=r"stored as yuv420 \(short side at most 256\), .* as original"):
+        inspect(InspectOptions(planes_dataset, against=original_dataset))
+
+
+def test_a_dataset_against_itself_has_every_image_once(planes_dataset):
+    assert duplicate_groups([planes_dataset, planes_dataset]) == []
+
+
+def test_candidates_agree_in_size_and_checksum():
+    marks = [np.array([7, 5, 9, 7], np.uint64), np.array([], np.uint64), np.array([9, 1, 7], np.uint64)]
+    assert list(_candidates(marks)) == [[(0, 0), (0, 3), (2, 2)], [(0, 2), (2, 0)]]
+
+
+def test_duplicates_are_sought_in_memory_that_a_million_images_leave_small(planes_dataset, monkeypatch):
+    """The search for candidates at a size where Python objects would take 500 MB."""
+    rows = 1_000_000
+    generator = np.random.default_rng(0)
+    columns = {
+        "length": np.full(rows, 98_304, np.int32),
+        "crc32": generator.integers(0, 1 << 32, rows).astype(np.uint32),
+    }
+    columns["crc32"][-1] = columns["crc32"][0]
+    monkeypatch.setattr("convert.duplicates.load_index", lambda *_: columns)
+    tracemalloc.start()
+    found = list(_candidates([_marks(planes_dataset, load_manifest(planes_dataset))]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [(0, 0), (0, rows - 1)] in found
+    assert peak < 60 * rows

@@ -7,6 +7,7 @@ not hold, `early` keeps every name as it was at the cut, even that of a file who
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -97,8 +98,11 @@ def test_a_power_cut_at_any_moment(tree, tmp_path, monkeypatch, in_this_process,
     for path in sorted((tree / "train" / few.name).iterdir())[:12]:
         shutil.copy(path, few)
     output = tmp_path / "whole"
+    process_ids = itertools.count(50_000)
 
     def convert(directory: Path) -> int:
+        process_id = next(process_ids)  # as after a real cut: another process goes on, and never uses the same names
+        monkeypatch.setattr(os, "getpid", lambda: process_id)
         return run(RunOptions(few.parent, directory, "original", check="scan", shard_rows=6))
 
     disk, real_replace = Disk(output), os.replace

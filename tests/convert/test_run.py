@@ -108,6 +108,28 @@ def test_finished_output_is_left_alone(tree, planes_dataset, capsys):
         make(tree, planes_dataset, "original")
 
 
+def test_finished_output_with_other_classes_is_refused(tree, planes_dataset, tmp_path, capsys):
+    with pytest.raises(UserError, match="its 3 classes are not the 1,000 of imagenet1k"):
+        make(tree, planes_dataset, classes="imagenet1k")
+    table = tmp_path / "table.tsv"
+    wnids = [entry.wnid for entry in load_manifest(planes_dataset).classes]
+    names = [entry.name for entry in load_manifest(planes_dataset).classes]
+    table.write_text("wnid\tname\n" + "".join(f"{wnid}\t{name}\n" for wnid, name in zip(wnids, names, strict=True)))
+    make(tree, planes_dataset, classes=str(table))
+    assert f"{tree / 'train'} was not looked at" in capsys.readouterr().out
+    table.write_text("wnid\n" + "".join(f"{wnid}\n" for wnid in wnids[1:]))
+    with pytest.raises(UserError, match="its 3 classes are not the 2 of"):
+        make(tree, planes_dataset, classes=str(table))
+
+
+def test_what_a_run_left_that_was_killed_while_it_published_is_cleared_away(tree, planes_dataset, tmp_path):
+    output = shutil.copytree(planes_dataset, tmp_path / "out")
+    (output / ".index.4711.tmp.parquet").write_bytes(b"half an index")
+    with pytest.raises(UserError, match="does not belong"):
+        verify(VerifyOptions(output, quick=True))
+    assert same_files(make(tree, output), planes_dataset)
+
+
 def test_output_with_other_files_is_refused(tree, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(UserError, match="neither empty nor a conversion begun earlier"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import convert_odd as odd
 import convert_packed as packed
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from convert_making import make
 from scipy.io import savemat
@@ -73,6 +76,37 @@ def test_packagings_are_recognised(tree, tmp_path, package, kind):
     assert recognise(tree / "train") == "folder"
 
 
+@pytest.mark.parametrize("extra", ["n01443537.tar", "n01443537.parquet", "preview.PNG"])
+def test_a_folder_of_several_packagings_is_refused(tree, tmp_path, extra):
+    source = shutil.copytree(tree / "train", tmp_path / "train")
+    with tarfile.open(source / extra, "w") as archive:
+        packed.add(archive, "n01443537_1.JPEG", b"an image")
+    with pytest.raises(UserError, match=f"holds .*{extra}.* say --source .*folder") as caught:
+        open_source(source, TABLE)
+    assert "move away" in str(caught.value)
+    assert open_source(source, TABLE, "folder").listing().num_rows == 70
+    if extra.endswith("tar"):
+        assert open_source(source, TABLE, "tar").listing().num_rows == 1
+
+
+def test_what_is_no_image_does_not_hide_a_packaging(tree, tmp_path):
+    """As downloads leave it: a cache, a README, the development kit."""
+    folder = packed.parquet(tree / "train", tmp_path / "packed")
+    (folder / ".cache").mkdir()
+    (folder / ".preview.jpg").touch()
+    (folder / "README.md").touch()
+    (folder / "devkit" / "data").mkdir(parents=True)
+    assert recognise(folder) == "parquet"
+
+
+@pytest.mark.parametrize("package", [packed.class_tars, packed.webdataset, packed.parquet])
+def test_suffixes_in_capitals_are_the_same(tree, tmp_path, package):
+    folder = package(tree / "train", tmp_path / "packed")
+    for path in list(folder.iterdir()):
+        path.rename(path.with_suffix(path.suffix.upper()))
+    assert contents(open_source(folder, TABLE)) == contents(open_source(tree / "train", TABLE))
+
+
 @pytest.fixture
 def flat(tree, tmp_path) -> Path:
     """The sample's validation images in one folder, with their ground truth in devkit ids beside it."""
@@ -93,6 +127,16 @@ def test_flat_validation_images_get_their_classes(tree, flat, tmp_path):
         for path in sorted(flat.iterdir()):
             archive.add(path, path.name)
     assert contents(open_source(tmp_path / "flat" / "ILSVRC2012_img_val.tar", TABLE)) == wanted
+
+
+def test_a_tar_of_the_folder_itself_is_the_same(tree, flat, tmp_path):
+    """`tar cf val.tar -C val .` puts ./ before every name."""
+    with tarfile.open(tmp_path / "flat" / "val.tar", "w") as archive:
+        archive.add(flat, ".")
+    assert contents(open_source(tmp_path / "flat" / "val.tar", TABLE)) == contents(open_source(tree / "val", TABLE))
+    with tarfile.open(tmp_path / "train.tar", "w") as archive:
+        archive.add(tree / "train", ".")
+    assert contents(open_source(tmp_path / "train.tar", TABLE)) == contents(open_source(tree / "train", TABLE))
 
 
 def test_meta_mat_of_the_devkit_is_read(tree, flat, tmp_path):
@@ -276,6 +320,73 @@ def test_compressed_and_unknown_files_are_refused(tree, tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"no")
     with pytest.raises(UserError, match="not a Parquet file"):
         open_source(tmp_path / "x.parquet", TABLE).listing()
+
+
+@pytest.mark.parametrize(
+    ("names", "second"),
+    [
+        (("a.cls", "a.jpg", "a.seg.png"), "a.seg.png"),
+        (("b.jpg", "b.cls", "c.jpg", "c.cls", "b.jpg", "b.cls"), "b.jpg"),
+        (("b.cls", "b.jpg", "b.cls"), "b.cls"),
+    ],
+)
+def test_a_webdataset_sample_with_two_of_a_kind_is_refused(tmp_path, names, second):
+    with tarfile.open(tmp_path / "train-0000.tar", "w") as archive:
+        for name in names:
+            packed.add(archive, name, b"7")
+    with pytest.raises(
+        UserError, match=rf"the sample {second[0]} in .*train-0000\.tar has two .* the second is {second}"
+    ):
+        open_source(tmp_path, TABLE).listing()
+
+
+@pytest.mark.parametrize("name", [b"n01440764/\xe9t\xe9.JPEG", b"n\xe9/a.JPEG"])
+def test_a_name_that_is_not_utf8_is_refused_by_name(tmp_path, name):
+    path = Path(os.fsdecode(os.fsencode(tmp_path / "train") + b"/" + name))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"image")
+    with pytest.raises(UserError, match=r"udce9.* is not UTF-8: rename") as caught:
+        open_source(tmp_path / "train", TABLE).listing()
+    str(caught.value).encode()  # can be printed
+
+
+def image_rows(**columns):
+    rows = {"image": [{"bytes": b"image", "path": f"a_{row}.JPEG"} for row in range(3)], "label": [0, 1, 2]}
+    return pa.table({**rows, **columns})
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"label": ["tench", "goldfish", "shark"]}, "the column label of .*x.parquet is of type string"),
+        ({"label": [0.0, 1.0, 2.0]}, "the column label of .*x.parquet is of type double"),
+        ({"label": [0, 1, None]}, "row 2 of .*x.parquet has no label"),
+        ({"image": [{"bytes": "text", "path": "a"}] * 3}, "the column image.bytes of .*x.parquet is of type string"),
+        ({"image": [{"bytes": b"", "path": 7}] * 3}, "the column image.path of .*x.parquet is of type int64"),
+    ],
+)
+def test_parquet_columns_of_other_kinds_are_refused(tmp_path, columns, message):
+    pq.write_table(image_rows(**columns), tmp_path / "x.parquet", row_group_size=2)
+    with pytest.raises(UserError, match=message):
+        open_source(tmp_path / "x.parquet", TABLE).listing()
+
+
+@pytest.mark.parametrize("text", [b"{nonsense", b"[1]", b'{"info": {"features": {"label": {"names": [1, 2]}}}}'])
+def test_classes_in_metadata_that_cannot_be_read_are_refused(tmp_path, text):
+    pq.write_table(image_rows().replace_schema_metadata({b"huggingface": text}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"the metadata 'huggingface' of .*x\.parquet"):
+        open_source(tmp_path / "x.parquet", TABLE).listing()
+
+
+def test_a_damaged_row_group_is_named(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(image_rows(), path, row_group_size=2, use_dictionary=False, compression="zstd")
+    start = pq.ParquetFile(path).metadata.row_group(1).column(2).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + 20] = b"\xff" * 20
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"row group 1 of .*x\.parquet cannot be read"):
+        open_source(path, TABLE).listing()
 
 
 def test_two_images_with_one_key_are_refused(tree, tmp_path):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import pickle
 import shutil
+import signal
 import zlib
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+import convert.verify
 from convert.errors import UserError
 from convert.index import read_index_table
 from convert.inspect import InspectOptions, inspect
@@ -50,6 +57,63 @@ def test_flipped_bits_are_found(dataset, name):
         flip(dataset / name, int(bit))
         assert name.removesuffix(".json") in faults(dataset) or "logical_digest" in faults(dataset)
         (dataset / name).write_bytes(pristine)
+
+
+def test_a_shard_is_checked_by_its_own_rows_of_the_index_only(planes_dataset, monkeypatch):
+    sent = []
+    real = ProcessPoolExecutor.submit
+
+    def submit(self, *task):
+        sent.append(len(pickle.dumps(task)))
+        return real(self, *task)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    long = "x" * 20_000  # so that what an index row brings outweighs the rest
+    read = convert.verify.read_index_table
+
+    def with_long_reasons(*arguments):
+        index = read(*arguments)
+        return index.set_column(index.schema.get_field_index("reason"), "reason", pa.array([long] * len(index)))
+
+    monkeypatch.setattr(convert.verify, "read_index_table", with_long_reasons)
+    assert verify(VerifyOptions(planes_dataset, workers=2)) == 0
+    assert len(sent) == 3
+    assert max(sent) < 30 * len(long)  # of 70 rows, 24 are in the largest shard
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_told_in_one_sentence(planes_dataset, monkeypatch):
+    monkeypatch.setattr(convert.verify, "check_shard", die)
+    with pytest.raises(
+        UserError, match=r"the worker process \d+ was killed.*; was memory .* short\? Say fewer --workers"
+    ):
+        verify(VerifyOptions(planes_dataset, workers=2))
+
+
+def test_shards_that_cannot_be_read_are_faults(dataset):
+    manifest = load_manifest(dataset)
+    rows = read_index_table(dataset, manifest).slice(0, manifest.shards[0].rows)
+    (dataset / "train.mindrecord000").unlink()
+    (dataset / "train.mindrecord000").mkdir()  # an error of reading that root meets too
+    assert check_shard(dataset, manifest, 0, rows, decode=False) == [
+        "train.mindrecord000 or its .db cannot be read (Is a directory)"
+    ]
+
+
+@pytest.mark.parametrize("name", ["index.parquet", "manifest.json"])
+def test_descriptions_that_cannot_be_read_are_named(dataset, monkeypatch, name):
+    real = Path.open
+
+    def broken(path, *arguments, **options):
+        if path.name == name:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", broken)
+    assert f"cannot read {dataset / name} (Input/output error)" in faults(dataset)
 
 
 @pytest.mark.parametrize("quick", [True, False])
