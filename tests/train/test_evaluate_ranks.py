@@ -10,8 +10,8 @@ import processes
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from train_making import free_port
 
-from benchmarks.ports import free_port
 from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.training.run_folder import RunFolder
 

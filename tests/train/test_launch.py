@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 from processes import Program, running, wait_until
-from train_making import SIZE
+from train_making import SIZE, free_port
 
-from benchmarks.ports import free_port
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.launch import RANK_VARIABLE, WORKER_ROLE, LaunchOptions, _children
 from tinydarknet.model import checkpoint

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
-from train_making import REPOSITORY, SIZE, scored_hits, tiny_config
+from train_making import REPOSITORY, SIZE, free_port, scored_hits, tiny_config
 
-from benchmarks.ports import free_port
 from tinydarknet.config import TrainConfig
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet

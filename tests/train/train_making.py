@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import processes
 
+from benchmarks.ports import free_port  # noqa: F401 - the tests of ranks take it from here
 from tinydarknet.config import TrainConfig
 
 REPOSITORY = processes.ROOT
