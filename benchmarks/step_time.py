@@ -261,16 +261,12 @@ def _main(options: StepTimeOptions) -> int:
 
 def _launch(options: StepTimeOptions, data: Path, folder: Path) -> int:
     """Run this program as every rank; show what the first of them wrote."""
-    import socket
-
+    from benchmarks.ports import free_port
     from convert.files import write_bytes
     from tinydarknet.launch import LaunchOptions, launch
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     output = folder / "result.json"
-    launch_options = LaunchOptions(ranks=options.ranks, master_port=port, log_dir=folder / "ranks")
+    launch_options = LaunchOptions(ranks=options.ranks, master_port=free_port(), log_dir=folder / "ranks")
     status = launch(launch_options, _rank_arguments(options, data, output), Path(sys.argv[0]).resolve())
     if status == 0:
         print(output.read_text(), end="", file=sys.__stdout__, flush=True)

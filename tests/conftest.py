@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 from convert_making import make
+from hypothesis import HealthCheck, settings
 
 from convert.sample import SampleOptions, sample
 
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "imagenet-sample"
+
+# the same examples on every machine, however slow it is
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

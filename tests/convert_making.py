@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import filecmp
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
+from processes import wait_until
+
+from convert import crew, work
 from convert.manifest import EncodingName
+from convert.progress import Progress
 from convert.run import RunOptions, run
 
 
@@ -19,3 +27,48 @@ def same_files(one: Path, other: Path) -> bool:
     names = sorted(path.name for path in one.iterdir())
     assert names == sorted(path.name for path in other.iterdir())
     return not any(filecmp.cmpfiles(one, other, names, shallow=False)[1:])
+
+
+@contextmanager
+def when_a_worker_shows(action: Callable[[int, int], object], first_shard: int = 0) -> Iterator[None]:
+    """Call `action(pid, shard)` once, in the run's own thread, as soon as it sees that a worker has begun a shard.
+
+    Shards before `first_shard` do not count. The others do not go on before that: whoever is seen is in the midst.
+    """
+    look, shown = crew.states, []
+
+    def states(output: Path) -> list[dict[str, int]]:
+        found = look(output)
+        begun = [state for state in found if state["shard"] >= first_shard]
+        if begun and not shown:
+            shown.append(begun[0])
+            action(begun[0]["pid"], begun[0]["shard"])
+            _permit(output).touch()
+        return found
+
+    with (
+        mock.patch.object(crew, "states", states),
+        mock.patch.object(work, "convert_shard", partial(_held, first_shard)),
+    ):
+        yield
+    assert shown, "no worker was seen"
+
+
+_convert_shard = work.convert_shard
+
+
+def _held(first_shard: int, task: work.ShardTask) -> int:
+    """`work.convert_shard` in a worker process, held where it has told that it began."""
+    report = Progress.report
+
+    def report_and_wait(self: Progress, images_done: int) -> None:
+        report(self, images_done)
+        if task.index >= first_shard:
+            wait_until(_permit(task.output).exists, "the run has seen its workers")
+
+    with mock.patch.object(Progress, "report", report_and_wait):
+        return _convert_shard(task)
+
+
+def _permit(output: Path) -> Path:
+    return output.with_name(f"{output.name}.seen")

@@ -4,21 +4,23 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
+import processes
 import pytest
 
 from benchmarks.clock import cpu_seconds
 from benchmarks.harness import drop_from_page_cache
 
-ROOT = Path(__file__).resolve().parents[2]
+
+def run(name, *options, cwd=None):
+    """Start a benchmark by its file."""
+    return processes.run([sys.executable, processes.ROOT / "benchmarks" / f"{name}.py", *options], cwd)
 
 
 def results_of(name, *options, cwd):
     """Run a benchmark; its JSON lines, which stdout and the file must both hold."""
     output = cwd / "result.json"
-    command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", *map(str, options), "--json", output]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    done = run(name, *options, "--json", output, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert done.stdout == output.read_text()
     results = [json.loads(line) for line in done.stdout.splitlines()]
@@ -101,8 +103,7 @@ def test_step_time_names_the_bottleneck(planes_dataset, tmp_path):
 
 
 def test_a_feed_without_a_dataset_is_told(tmp_path):
-    command = [sys.executable, ROOT / "benchmarks" / "feed_rate.py", "--data", tmp_path / "nothing"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = run("feed_rate", "--data", tmp_path / "nothing", cwd=tmp_path)
     assert done.returncode == 1
     assert "nothing" in done.stderr
     assert "does not exist" in done.stderr

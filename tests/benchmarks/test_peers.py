@@ -1,13 +1,12 @@
 """Peers: what is not installed, or does not run, is listed with its reason; what is installed runs for real."""
 
 import json
-import os
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
-from test_benchmarks import results_of
+from test_benchmarks import results_of, run
 
 from benchmarks.peer_loaders.catalogue import PEERS
 from benchmarks.peer_loaders.install import OUTCOME_NAME, last_error
@@ -50,21 +49,7 @@ def test_an_installed_peer_is_measured(tree, tmp_path):
 
 
 def test_without_an_environment_the_command_is_told(tree, tmp_path):
-    import subprocess
-
-    root = Path(__file__).resolve().parents[2]
-    command = [
-        sys.executable,
-        root / "benchmarks" / "peers.py",
-        "--source",
-        tree / "train",
-        "--environment",
-        tmp_path,
-        *SMALL,
-    ]
-    done = subprocess.run(
-        list(map(str, command)), env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=120
-    )  # fmt: skip
+    done = run("peers", "--source", tree / "train", "--environment", tmp_path, *SMALL)
     assert done.returncode == 1
     assert "'make bench-peers' installs them" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,13 +1,11 @@
 """Results into documents and side by side: every figure comes from a result, a second time changes nothing."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from test_benchmarks import run
 
 from benchmarks.compare import compare, other_machine
 from benchmarks.reporting.markers import replace_between
@@ -65,13 +63,6 @@ def write(path: Path, results: list[dict]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(result) + "\n" for result in results))
     return path
-
-
-def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", *arguments]
-    return subprocess.run(
-        list(map(str, command)), env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

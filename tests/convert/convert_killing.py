@@ -1,9 +1,10 @@
-"""Run as a program: convert a split again and again, each time killed at another moment, until it is whole.
+"""Run as a program: convert a split again and again, killed at random moments, until it has been killed often enough.
 
-    python convert_killing.py SPLIT OUT KILLS SEED
+    python convert_killing.py SPLIT FOLDER KILLS SEED
 
 MindSpore is imported once; every attempt is a fork that starts its own workers, so that an attempt costs tenths
-of a second. Prints how many attempts were killed.
+of a second. The moments are drawn from the time that a whole conversion takes here. Each conversion that becomes
+whole is one more folder in FOLDER; the first is never killed.
 """
 
 from __future__ import annotations
@@ -16,56 +17,49 @@ import time
 from pathlib import Path
 
 import numpy as np
+from processes import living, wait_until
 
 
-def main(split: str, output: str, kills: str, seed: str) -> None:
+def main(split: str, folder: str, kills: str, seed: str) -> None:
     import mindspore.mindrecord  # noqa: F401
 
     from convert import pool
     from convert.run import RunOptions, run
 
     pool.START_METHOD = "fork"
-    options = RunOptions(Path(split), Path(output), shard_rows=4, workers=2)
     generator = np.random.default_rng(int(seed))
-    killed = 0
-    while killed < int(kills):
+    left = int(kills)
+
+    def attempt(output: Path, victim_at_s: float | None) -> int:
+        """Convert in a process of its own, kill it or one of its workers at a time; returns its status."""
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)
-            os._exit(run(options))
-        time.sleep(generator.exponential(0.1))
-        victims = [child]
-        if generator.random() < 0.4:  # a worker instead of the parent
-            victims = children_of(child) or victims
-        victim = int(generator.choice(victims))
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        if os.waitstatus_to_exitcode(status) == 0:
-            break
-        assert not (Path(output) / "manifest.json").exists() or victim == child
-        killed += 1
-        wait_for_orphans(child)
-    status = run(options)
-    print(killed)
-    sys.exit(status)
+            os._exit(run(RunOptions(Path(split), output, shard_rows=4, workers=2)))
+        victim = child
+        if victim_at_s is not None:
+            time.sleep(victim_at_s)
+            if generator.random() < 0.4:  # a worker instead of the parent
+                victim = int(generator.choice([p.pid for p in living() if p.parent == child] or [child]))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status == 0 or victim == child or not (output / "manifest.json").exists()
+        wait_until(lambda: not [p for p in living() if p.group == child], f"the workers of {child} are gone")
+        return status
 
-
-def children_of(process: int) -> list[int]:
-    path = Path(f"/proc/{process}/task/{process}/children")
-    return [int(child) for child in path.read_text().split()] if path.exists() else []
-
-
-def wait_for_orphans(group: int) -> None:
-    """Workers must end with their parent; fails when they still live after ten seconds."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.005)
-    raise TimeoutError(f"workers of {group} outlived it")
+    whole_s = float("inf")
+    number = 0
+    while left or number == 0:
+        output = Path(folder) / str(number)
+        killed_before = left
+        start = time.monotonic()
+        while attempt(output, generator.exponential(whole_s / 2) if number and left else None):
+            assert number, "the first conversion, which nobody kills, failed"
+            left -= 1
+        if left == killed_before:  # nothing went on with another's work
+            whole_s = min(whole_s, time.monotonic() - start)
+        number += 1
 
 
 if __name__ == "__main__":

@@ -2,68 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import socket
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from convert_making import make, same_files
-from test_crashes import when_a_worker_shows
+from convert_making import make, same_files, when_a_worker_shows
+from processes import ROOT, running, wait_until
 
+from benchmarks.ports import free_port
 from convert.cluster import _check_workers
 from convert.errors import UserError
 
 pytest.importorskip("distributed")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def cluster(tmp_path) -> Iterator[str]:
     """Address of a scheduler with two worker processes of one thread each."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    scheduler_file = tmp_path / "scheduler.json"
-    base = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    started = [
-        subprocess.Popen(
-            [
-                *base,
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(port),
-                "--no-dashboard",
-                "--scheduler-file",
-                str(scheduler_file),
-            ],
-            env=environment,
-            cwd=tmp_path,
-        )
-    ]
-    worker = [
-        sys.executable,
-        "-m",
-        "distributed.cli.dask_worker",
-        f"tcp://127.0.0.1:{port}",
-        "--nthreads",
-        "1",
-        "--no-dashboard",
-        "--no-nanny",
-    ]
-    started += [subprocess.Popen(worker, env=environment, cwd=tmp_path) for _ in range(2)]
+    told = tmp_path / "scheduler.json"
+    scheduler = ["dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", told]
+    worker = ["dask_worker", "--scheduler-file", told, "--nthreads", 1, "--no-dashboard", "--no-nanny"]
     from distributed import Client  # pyright: ignore[reportMissingImports]
 
-    with Client(f"tcp://127.0.0.1:{port}", timeout=30, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
-    yield f"dask://127.0.0.1:{port}"
-    for process in started:
-        process.terminate()
-        process.wait()
+    with ExitStack() as stack:
+        for module, *options in (scheduler, worker, worker):
+            command = [sys.executable, "-m", f"distributed.cli.{module}", *options]
+            stack.enter_context(running(command, tmp_path, PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path])))
+        wait_until(lambda: address_in(told), "the scheduler tells its address")
+        with Client(address_in(told), timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
+        yield address_in(told).replace("tcp://", "dask://")
+
+
+def address_in(told: Path) -> str:
+    """The scheduler's address, empty while the file is not written."""
+    try:
+        return json.loads(told.read_text())["address"]
+    except (OSError, ValueError):
+        return ""
 
 
 def test_a_cluster_makes_the_same_bytes_although_a_worker_is_killed(tree, tmp_path, cluster):
@@ -73,9 +54,8 @@ def test_a_cluster_makes_the_same_bytes_although_a_worker_is_killed(tree, tmp_pa
         killed.append(pid)
         os.kill(pid, signal.SIGKILL)
 
-    watcher = when_a_worker_shows(tmp_path / "out", kill)
-    output = make(tree, tmp_path / "out", shard_rows=8, executor=cluster)
-    watcher.join()
+    with when_a_worker_shows(kill):
+        output = make(tree, tmp_path / "out", shard_rows=8, executor=cluster)
     assert len(killed) == 1
     assert same_files(output, make(tree, tmp_path / "local", shard_rows=8))
 
@@ -96,4 +76,4 @@ def test_workers_that_are_missing_or_see_other_files_are_refused(tree, tmp_path,
 def test_no_scheduler_is_said(tree, tmp_path, monkeypatch):
     monkeypatch.setattr("convert.cluster._CONNECT_SECONDS", 1)
     with pytest.raises(UserError, match="no Dask scheduler answers"):
-        make(tree, tmp_path / "out", executor="dask://127.0.0.1:9")
+        make(tree, tmp_path / "out", executor=f"dask://127.0.0.1:{free_port()}")

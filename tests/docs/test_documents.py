@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import processes
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,11 +98,7 @@ def help_of(command: str) -> tuple[int, str]:
     """Exit status and text of `command --help`."""
     name, *words = command.split()
     arguments = [str(ROOT / name)] if "/" in name else ["-m", name]
-    result = subprocess.run(
-        [sys.executable, *arguments, *words, "--help"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    result = processes.run([sys.executable, *arguments, *words, "--help"], COLUMNS="200")
     return result.returncode, result.stdout
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import convert_packed as packed
 import numpy as np
 import pytest
+from processes import run as run_program
 from test_documents import BEHIND, COMMAND, FENCE, ROOT, code_of, uses_in
 
+from benchmarks.ports import free_port
 from convert.manifest import load_manifest
 from convert.sources.truth import TRUTH_NAME
 
@@ -41,6 +43,7 @@ SMALL = (
     "0.001",
 )
 STORED_VALUES = 1_046_488
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def blocks() -> list[list[list[str]]]:
@@ -68,16 +71,14 @@ def small(line: str) -> list[str]:
     words[0] = sys.executable
     if "tinydarknet.launch" in words:
         words[words.index("--ranks") + 1] = "2"
-        words[words.index("--") : words.index("--")] = ["--master-port", "8127"]
+        words[words.index("--") : words.index("--")] = ["--master-port", str(free_port())]
     if "tinydarknet.launch" in words or "tinydarknet.train" in words:
         words += [*SMALL, "--epoch-size", "2" if "--resume" in words else "1"]
     return words
 
 
 def run(words: list[str], folder: Path) -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = run_program(words, folder, PATH=PATH)
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done
 

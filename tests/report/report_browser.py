@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,11 @@ class Browser:
         self.appearance("dark" if dark else "light")
         self._loaded = False
         self._ask("Page.navigate", url=page.resolve().as_uri())
-        while not self._loaded:
+        self.wait_for(lambda: self._loaded)
+
+    def wait_for(self, true: Callable[[], bool]) -> None:
+        """Take the browser's events until they have made `true` so; fails when none comes for SILENCE_MAX_S."""
+        while not true():
             self._receive()
 
     def appearance(self, scheme: str) -> None:

@@ -38,7 +38,7 @@ def test_a_complaint_and_a_request_would_be_noticed(browser, tmp_path):
     bad = tmp_path / "bad.html"
     bad.write_text("<script>console.error('x')</script><img src='missing.png'>")
     open_page(browser, bad)
-    assert len(browser.complaints) >= 2
+    browser.wait_for(lambda: len(browser.complaints) >= 2)  # the image's may come after the load event
     assert [address.rpartition("/")[2] for address in browser.requests] == ["bad.html", "missing.png"]
 
 

@@ -1,16 +1,16 @@
 """Evaluation on several ranks for real, under msrun: the same report as one rank's, spoken and written once."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import processes
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from train_making import REPOSITORY, free_port
+from train_making import free_port
 
 from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.training.run_folder import RunFolder
@@ -32,7 +32,7 @@ evaluate.main()
 
 def on_ranks(
     ranks: int, data: Path, checkpoint: Path, folder: Path, program: str | None = None
-) -> subprocess.CompletedProcess:
+) -> subprocess.CompletedProcess[str]:
     """Evaluate in batches of 4, into folder/report; each rank's output lies in folder/ranks."""
     launcher = ["-m", "tinydarknet.launch"]
     if program is not None:  # the launcher takes what lies beside it
@@ -47,10 +47,7 @@ def on_ranks(
         "--val-data-path", data, "--checkpoint-path", checkpoint, "--device-target", "CPU", "--batch-size", 4,
         "--report-dir", folder / "report", "--worst", WORST, "--flip", "--legacy-drop", "--no-plots",
     ]  # fmt: skip
-    return subprocess.run(
-        list(map(str, command)), cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
+    return processes.run(command, folder, timeout_s=600)
 
 
 def evaluated(ranks: int, data: Path, checkpoint: Path, folder: Path) -> tuple[Path, list[str]]:

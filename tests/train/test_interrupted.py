@@ -1,12 +1,10 @@
 """Ctrl+C on a single process."""
 
-import os
 import signal
-import subprocess
 import sys
-import threading
 
-from train_making import REPOSITORY, SIZE
+from processes import running
+from train_making import SIZE
 
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.training.run_folder import RunFolder
@@ -18,20 +16,10 @@ def test_ctrl_c_saves_and_says_so(planes_data, tmp_path):
         "--device-target", "CPU", "--batch-size", 8, "--image-height", SIZE, "--image-width", SIZE,
         "--epoch-size", 100_000, "--checkpoint-every-steps", 1_000_000,
     ]  # fmt: skip
-    with subprocess.Popen(
-        list(map(str, command)), cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as process:  # fmt: skip
-        watchdog = threading.Timer(120, process.kill)
-        watchdog.start()
-        try:
-            assert process.stdout is not None
-            assert any(line.startswith("step 2 of") for line in process.stdout)
-            process.send_signal(signal.SIGINT)
-            rest = process.stdout.read()
-        finally:
-            watchdog.cancel()
-            process.kill()
-    assert process.returncode == EXIT_TERMINATED  # at whatever moment it came
-    assert "after step" in rest
+    with running(command, tmp_path) as program:
+        program.wait_for("step 2 of")
+        program.process.send_signal(signal.SIGINT)
+        done = program.finish()
+    assert done.returncode == EXIT_TERMINATED  # at whatever moment it came
+    assert "after step" in done.stdout
     assert len(RunFolder(tmp_path / "run").newest_first()) == 1

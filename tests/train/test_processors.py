@@ -1,12 +1,11 @@
 """Which processors a rank keeps to, and how many threads it takes of them."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
-from train_making import REPOSITORY
 
 from tinydarknet.processors import (
     Share,
@@ -126,8 +125,5 @@ after.start()
 after.join()
 assert seen == [{{{one}}}] * 2, seen
 """
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    result = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
-    )
+    result = processes.run([sys.executable, "-c", program])
     assert result.returncode == 0, result.stderr

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from train_making import REPOSITORY, SIZE, free_port, scored_hits, tiny_config
 
@@ -21,10 +23,9 @@ LEARNING_RATE = 1e-4
 """Small: with 4 images of 32 pixels in a batch, batch norm doubles any difference of rounding at every step."""
 
 
-def msrun(script: Path, *arguments: str | Path | float, cwd: Path, ranks: int = 2) -> subprocess.CompletedProcess:
+def msrun(script: Path, *arguments: object, cwd: Path, ranks: int = 2) -> subprocess.CompletedProcess[str]:
     """Run a script as several ranks; msrun takes its Python from PATH."""
     binaries = Path(sys.executable).parent
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": f"{binaries}:{os.environ['PATH']}"}
     command = [
         binaries / "msrun",
         f"--worker_num={ranks}",
@@ -32,9 +33,7 @@ def msrun(script: Path, *arguments: str | Path | float, cwd: Path, ranks: int = 
         f"--master_port={free_port()}",
     ]
     command += ["--log_dir=ranks", "--join=True", "--cluster_time_out=120", script, *arguments]
-    return subprocess.run(
-        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, timeout=90 * ranks
-    )
+    return processes.run(command, cwd, 150 * ranks, PATH=f"{binaries}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +90,15 @@ def test_what_both_ranks_scored_is_what_the_file_scores(two_ranks, planes_data, 
     assert scored_hits(planes_data, RunFolder(two_ranks).best, tmp_path) == (best["top1"], best["top5"])
 
 
-def test_resume_on_one_rank_goes_on(two_ranks, finished_run, planes_data, capsys):
+def test_resume_on_one_rank_goes_on(two_ranks, finished_run, planes_data, tmp_path, capsys):
     """The order belongs to the run, not to its ranks: one rank with the same global batch takes over.
 
     The images of the steps that it does are those of a run that always had one rank.
     """
+    copy = shutil.copytree(two_ranks, tmp_path / "copy")
     config = tiny_config(
         planes_data,
-        two_ranks,
+        copy,
         batch_size=8,
         epoch_size=3,
         lr_init=LEARNING_RATE,
@@ -109,8 +109,8 @@ def test_resume_on_one_rank_goes_on(two_ranks, finished_run, planes_data, capsys
     )
     assert train(config) == 0
     assert "after step 6" in capsys.readouterr().out
-    assert [line["step"] for line in events(two_ranks, "step")] == list(range(1, 10))
-    ours, theirs = ([line["ids_crc32"] for line in events(folder, "step")[6:]] for folder in (two_ranks, finished_run))
+    assert [line["step"] for line in events(copy, "step")] == list(range(1, 10))
+    ours, theirs = ([line["ids_crc32"] for line in events(folder, "step")[6:]] for folder in (copy, finished_run))
     assert ours == theirs
 
 

@@ -3,20 +3,19 @@
 import csv
 import dataclasses
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from mindspore.common.api import _CellGraphExecutor
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from train_making import REPOSITORY, SIZE, scored_hits, tiny_config
+from train_making import SIZE, scored_hits, tiny_config
 
 from convert.classes import load_imagenet1k
 from convert.errors import UserError
@@ -48,11 +47,15 @@ def weights(path: Path) -> dict[str, np.ndarray]:
     return {**loaded.weights, **loaded.state}
 
 
+def assert_same_steps(ours: dict[int, tuple[float, int]], theirs: dict[int, tuple[float, int]]) -> None:
+    assert ours.keys() == theirs.keys()
+    for step, (loss, ids) in theirs.items():
+        assert ours[step][1] == ids, f"other images at step {step}"
+        assert ours[step][0] == pytest.approx(loss, abs=1e-6), f"another loss at step {step}"
+
+
 def assert_same_run(ours: Path, theirs: Path) -> None:
-    assert steps(ours).keys() == steps(theirs).keys()
-    for step, (loss, ids) in steps(theirs).items():
-        assert steps(ours)[step][1] == ids, f"other images at step {step}"
-        assert steps(ours)[step][0] == pytest.approx(loss, abs=1e-6), f"another loss at step {step}"
+    assert_same_steps(steps(ours), steps(theirs))
     last = "checkpoints/step-000000009.ckpt"
     expected = weights(theirs / last)
     for name, array in weights(ours / last).items():
@@ -145,7 +148,7 @@ def test_sizes_grow_by_epoch_and_resume_exactly(planes_data, tmp_path, capsys, c
             RunFolder(cut).checkpoint(step).unlink()
         (cut / "log.jsonl").write_text("")
         assert train(tiny_config(planes_data, cut, resume=True, **options)) == 0
-        assert steps(cut) == {step: values for step, values in steps(whole).items() if step > last}
+        assert_same_steps(steps(cut), {step: values for step, values in steps(whole).items() if step > last})
 
 
 @pytest.fixture
@@ -209,29 +212,22 @@ def test_sigterm_saves_and_says_so(planes_data, finished_run, tmp_path):
         "--batch-size", 8, "--image-height", SIZE, "--image-width", SIZE, "--epoch-size", 100_000, "--seed", 5,
         "--lr-init", 0.02, "--warmup-epochs", 1, "--lr-epochs", 2, "--checkpoint-every-steps", 1_000_000,
     ]  # fmt: skip
-    process = subprocess.Popen(
-        list(map(str, command)),
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("step 4 of"):
-            process.send_signal(signal.SIGTERM)
-            break
-    rest = process.stdout.read()
-    assert process.wait(timeout=60) == EXIT_TERMINATED
-    assert "stopped by SIGTERM" in rest
+    with processes.running(command, tmp_path) as program:
+        program.wait_for("step 4 of")
+        program.process.send_signal(signal.SIGTERM)
+        done = program.finish()
+    assert done.returncode == EXIT_TERMINATED, done.stderr
+    assert "stopped by SIGTERM" in done.stdout
     saved = RunFolder(run_dir).newest_first()
     assert len(saved) == 1
     state = checkpoint.load(saved[0]).description.run
     assert state is not None
     assert state.step == max(steps(run_dir)) >= 4
     # the same seed, data and rates: its steps are those of the finished run
-    for step in range(1, 5):
-        assert steps(run_dir)[step] == pytest.approx(steps(finished_run)[step], abs=1e-6)
+    first = range(1, 5)
+    assert_same_steps(
+        {step: steps(run_dir)[step] for step in first}, {step: steps(finished_run)[step] for step in first}
+    )
 
 
 def test_the_references_lines(finished_run):

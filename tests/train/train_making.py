@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import processes
 
+from benchmarks.ports import free_port  # noqa: F401 - the tests of ranks take it from here
 from tinydarknet.config import TrainConfig
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = processes.ROOT
 WNIDS = ("n01440764", "n01443537", "n01484850")
 IMAGES_PER_CLASS = 9
 SIZE = 32
 
 
-def run_module(*arguments: str | Path, cwd: Path, **kwargs) -> subprocess.CompletedProcess:
+def run_module(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run `python -m ...` as a person would, in a folder of its own."""
-    command = [sys.executable, "-m", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, **kwargs)
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return processes.run([sys.executable, "-m", *arguments], cwd)
 
 
 def draw_image(label: int, index: int) -> np.ndarray:
