@@ -65,7 +65,7 @@ def test_a_task_that_a_cluster_gives_up_is_told_in_the_same_words(tmp_path):
     dask = pytest.importorskip("dask")
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
         pytest.raises(UserError, match=r"gave up: a worker process died while making shard 7; .* Go on"),
         dask_executor(
             cluster.scheduler_address.replace("tcp", "dask"), tmp_path, tmp_path, "Go on.", lambda: {1: "shard 7"}
