@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from processes import Program, running, wait_until
-from train_making import SIZE, free_port
+from processes import Program, wait_until
+from train_making import endless_launch
 
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.launch import RANK_VARIABLE, WORKER_ROLE, LaunchOptions, _children
@@ -21,12 +20,7 @@ from tinydarknet.training.run_folder import RunFolder
 @contextmanager
 def launched(planes_data: Path, tmp_path: Path) -> Iterator[Program]:
     """An endless run on two ranks that has done its fourth step."""
-    command = [
-        sys.executable, "-m", "tinydarknet.launch", "--ranks", 2, "--master-port", free_port(), "--log-dir", tmp_path / "ranks", "--",
-        "--data-path", planes_data, "--run-dir", tmp_path / "run", "--device-target", "CPU", "--batch-size", 4,
-        "--image-height", SIZE, "--image-width", SIZE, "--epoch-size", 100_000, "--checkpoint-every-steps", 1_000_000,
-    ]  # fmt: skip
-    with running(command, tmp_path) as program:
+    with endless_launch(planes_data, tmp_path) as program:
         program.wait_for("step 4 of")
         yield program
 

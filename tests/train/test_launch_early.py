@@ -3,30 +3,16 @@
 import os
 import signal
 import subprocess
-import sys
 import time
-from contextlib import contextmanager
 
 import pytest
-from processes import running, wait_until
-from train_making import SIZE, free_port
+from processes import wait_until
+from train_making import endless_launch
 
 from convert.errors import UserError
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.launch import LAUNCHER_VARIABLE, LaunchOptions, launch, marked_processes
 from tinydarknet.training.run_folder import RunFolder
-
-
-@contextmanager
-def launched(planes_data, tmp_path):
-    """An endless run on two ranks."""
-    command = [
-        sys.executable, "-m", "tinydarknet.launch", "--ranks", 2, "--master-port", free_port(), "--log-dir", tmp_path / "ranks", "--",
-        "--data-path", planes_data, "--run-dir", tmp_path / "run", "--device-target", "CPU", "--batch-size", 4,
-        "--image-height", SIZE, "--image-width", SIZE, "--epoch-size", 100_000, "--checkpoint-every-steps", 1_000_000,
-    ]  # fmt: skip
-    with running(command, tmp_path) as launcher:
-        yield launcher
 
 
 def finished(launcher):
@@ -38,7 +24,7 @@ def finished(launcher):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_before_the_first_rank_is_heeded(planes_data, tmp_path, number):
-    with launched(planes_data, tmp_path) as launcher:
+    with endless_launch(planes_data, tmp_path) as launcher:
         launcher.wait_for("2 ranks")
         launcher.process.send_signal(number)
         done = finished(launcher)
@@ -50,7 +36,7 @@ def test_a_stop_before_the_first_rank_is_heeded(planes_data, tmp_path, number):
 
 
 def test_a_stop_before_the_first_step_is_heeded(planes_data, tmp_path):
-    with launched(planes_data, tmp_path) as launcher:
+    with endless_launch(planes_data, tmp_path) as launcher:
         launcher.wait_for("Start worker process with rank id:1")
         time.sleep(1)  # somewhere in its start
         launcher.process.send_signal(signal.SIGTERM)
@@ -61,7 +47,7 @@ def test_a_stop_before_the_first_step_is_heeded(planes_data, tmp_path):
 
 
 def test_ranks_do_not_outlive_msrun(planes_data, tmp_path):
-    with launched(planes_data, tmp_path) as launcher:
+    with endless_launch(planes_data, tmp_path) as launcher:
         launcher.wait_for("step 4 of")
         (msrun,) = (process.pid for process in launcher.family() if process.parent == launcher.process.pid)
         os.kill(msrun, signal.SIGKILL)
@@ -72,7 +58,7 @@ def test_ranks_do_not_outlive_msrun(planes_data, tmp_path):
 
 
 def test_the_end_of_the_terminal_stops_the_ranks(planes_data, tmp_path):
-    with launched(planes_data, tmp_path) as launcher:
+    with endless_launch(planes_data, tmp_path) as launcher:
         launcher.wait_for("step 4 of")
         launcher.process.send_signal(signal.SIGHUP)
         assert finished(launcher).returncode == EXIT_TERMINATED
@@ -80,7 +66,7 @@ def test_the_end_of_the_terminal_stops_the_ranks(planes_data, tmp_path):
 
 
 def test_ranks_stop_when_nobody_reads_their_output(planes_data, tmp_path):
-    with launched(planes_data, tmp_path) as launcher:
+    with endless_launch(planes_data, tmp_path) as launcher:
         launcher.wait_for("step 4 of")
         launcher.process.stdout.close()
         assert launcher.process.wait() == EXIT_TERMINATED

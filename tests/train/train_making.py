@@ -6,13 +6,15 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import processes
 
-from benchmarks.ports import free_port  # noqa: F401 - the tests of ranks take it from here
+from benchmarks.ports import free_port
 from tinydarknet.config import TrainConfig
 
 REPOSITORY = processes.ROOT
@@ -24,6 +26,18 @@ SIZE = 32
 def run_module(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run `python -m ...` as a person would, in a folder of its own."""
     return processes.run([sys.executable, "-m", *arguments], cwd)
+
+
+@contextmanager
+def endless_launch(planes_data: Path, folder: Path) -> Iterator[processes.Program]:
+    """A launcher of two ranks in `folder` that trains far longer than any test."""
+    command = [
+        sys.executable, "-m", "tinydarknet.launch", "--ranks", 2, "--master-port", free_port(), "--log-dir", folder / "ranks", "--",
+        "--data-path", planes_data, "--run-dir", folder / "run", "--device-target", "CPU", "--batch-size", 4,
+        "--image-height", SIZE, "--image-width", SIZE, "--epoch-size", 100_000, "--checkpoint-every-steps", 1_000_000,
+    ]  # fmt: skip
+    with processes.running(command, folder) as program:
+        yield program
 
 
 def draw_image(label: int, index: int) -> np.ndarray:
