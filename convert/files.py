@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,10 +25,22 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def publish(temporary: Path, final: Path) -> None:
-    """Give a finished file its final name in the same file system, durably and with mode 0644."""
+def settle(temporary: Path) -> None:
+    """Flush a finished file to the disk, with mode 0644: all that it needs but its final name."""
     temporary.chmod(FILE_MODE)
     sync_path(temporary)
+
+
+def move_settled(names: Sequence[str], folder: Path, target: Path) -> None:
+    """Give files that have settled in `folder` their final place, in the same file system, durably."""
+    for name in names:
+        (folder / name).replace(target / name)
+    sync_path(target)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Give a finished file its final name in the same file system, durably and with mode 0644."""
+    settle(temporary)
     temporary.replace(final)
     sync_path(final.parent)
 

@@ -108,7 +108,7 @@ def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
     warning = ""
     if header is not None and not header.unusual:
         decoding.refuse_broken(header)
-        warning = decoding.libjpeg_warning(data, header) if check == "decode" else ""
+        warning = decoding.libjpeg_warning(data) if check == "decode" else ""
         if not warning:
             return Payload(data, header.height, header.width, "kept", "")
     image, orientation, reason = decoding.open_image(data)

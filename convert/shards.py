@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.affinity import one_cpu
 from convert.errors import UserError
 from convert.manifest import Encoding, Layout
 
@@ -76,14 +77,16 @@ class ShardWriter:
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append rows with exactly the fields of the schema, as Python ints and bytes."""
         batch = list(rows)
-        self._writer.write_raw_data(batch)
+        with one_cpu():
+            self._writer.write_raw_data(batch)
         if len(batch) != len(rows):  # MindRecord drops bad rows from the list it is given, with a warning only
             raise RuntimeError(f"MindRecord dropped {len(rows) - len(batch)} rows of {self._path}")
         self._rows += len(rows)
 
     def commit(self) -> None:
         """Finish the files and count the rows that arrived."""
-        self._writer.commit()
+        with one_cpu():
+            self._writer.commit()
         arrived = len(read_db(self._path.with_name(self._path.name + DB_SUFFIX)).id)
         if arrived != self._rows:
             raise RuntimeError(f"{self._path} has {arrived} rows, {self._rows} were written")

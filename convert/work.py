@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from convert import images
 from convert.errors import BadImageError, UserError
-from convert.files import publish, sha256_file, write_bytes, writer_name
+from convert.files import move_settled, settle, sha256_file, write_bytes, writer_name
 from convert.index import INDEX_SCHEMA
 from convert.manifest import QUARANTINE_NAME, STAGING_NAME, Encoding, Layout, ShardEntry, SkippedItem
 from convert.progress import Progress
@@ -56,8 +57,7 @@ def convert_shard(task: ShardTask) -> int:
     try:
         folder.mkdir(exist_ok=True)
         record = _write(task, folder)
-        for name in (task.name + DB_SUFFIX, task.name):
-            publish(folder / name, task.output / name)
+        move_settled((task.name + DB_SUFFIX, task.name), folder, task.output)
         write_record(task.output, task.index, record)
     except OSError as error:
         raise UserError(
@@ -96,7 +96,10 @@ def _write(task: ShardTask, folder: Path) -> ShardRecord:
     index_rows = pa.Table.from_pylist(rows, pa.schema([field for field in INDEX_SCHEMA if field.name != "offset"]))
     index_rows = index_rows.append_column("offset", pa.array(table.offsets(task.layout))).select(INDEX_SCHEMA.names)
     data_bytes, db_bytes = path.stat().st_size, database.stat().st_size
-    entry = ShardEntry(task.name, len(rows), data_bytes, sha256_file(path), db_bytes, sha256_file(database))
+    with ThreadPoolExecutor(1) as beside:  # the disk takes the shard while it is hashed
+        settled = beside.submit(lambda: [settle(file) for file in (path, database)])
+        entry = ShardEntry(task.name, len(rows), data_bytes, sha256_file(path), db_bytes, sha256_file(database))
+        settled.result()
     return ShardRecord(entry, index_rows, tuple(skipped))
 
 

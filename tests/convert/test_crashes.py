@@ -160,25 +160,28 @@ def test_files_are_synced_before_they_get_their_names_and_the_record_comes_last(
     monkeypatch.setattr(Path, "replace", replace)  # os.replace itself is out of reach in Python 3.10
     work.convert_shard(task)
     names = [path for kind, path in events if kind == "name" and progress.PROGRESS_NAME not in path]
-    assert names[-1] == str(record.record_path(task.output, 0))
-    for name in names:
-        after = events[events.index(("name", name)) + 1 :]
-        assert ("sync", str(Path(name).parent)) in after[:1]
+    assert names == [str(task.output / name) for name in (f"{task.name}.db", task.name)] + [
+        str(record.record_path(task.output, 0))
+    ]
+    folders_synced = [("sync", str(Path(name).parent)) for name in names[-2:]]
+    shard_named, record_named = (events.index(("name", name)) for name in names[-2:])
+    assert events[shard_named + 1] == folders_synced[0]  # before the record says that the shard is there
+    assert events[record_named + 1] == folders_synced[1]
 
 
 @pytest.mark.parametrize("fails_at", range(3))
 def test_a_full_disk_stops_with_the_shard_named(tree, tmp_path, monkeypatch, fails_at):
     task = task_for(tree, tmp_path / "out")
     calls = iter(range(100))
-    real_publish = files.publish
+    real_settle = files.settle
 
-    def publish(temporary, final):
+    def settle(temporary):
         if next(calls) == fails_at:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real_publish(temporary, final)
+        real_settle(temporary)
 
-    monkeypatch.setattr(work, "publish", publish)
-    monkeypatch.setattr(files, "publish", publish)
+    monkeypatch.setattr(work, "settle", settle)
+    monkeypatch.setattr(files, "settle", settle)
     with pytest.raises(UserError, match=r"train\.mindrecord000.*No space left on device"):
         work.convert_shard(task)
     assert record.read_record(task.output, 0) is None

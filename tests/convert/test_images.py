@@ -8,9 +8,10 @@ import convert_odd as odd
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image, ImageOps
 
-from convert import images, planes
+from convert import decoding, images, planes
 from convert.errors import BadImageError
 from convert.manifest import Encoding
 
@@ -78,6 +79,23 @@ def test_bad_files_are_refused(name, encoding):
     make, reason = odd.BAD[name]
     with pytest.raises(BadImageError, match=reason or "."):
         images.encode(make(), encoding)
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_checking_an_eighth_of_the_pixels_finds_what_decoding_all_of_them_finds(subsampling):
+    whole, chance, damaged = odd.jpeg(subsampling=subsampling), np.random.default_rng(7), 0
+    for _ in range(300):
+        data = bytearray(whole)
+        for position in chance.integers(2, len(data) - 2, chance.integers(1, 4)):
+            data[position] ^= 1 << int(chance.integers(8))
+        try:
+            simplejpeg.decode_jpeg(bytes(data), "RGB")
+            wanted = ""
+        except ValueError as error:
+            wanted = f"libjpeg: {str(error).split(' <')[0].strip()}"
+        assert decoding.libjpeg_warning(bytes(data)) == wanted
+        damaged += bool(wanted)
+    assert damaged > 20
 
 
 def test_scanning_refuses_what_kills_mindspore():
