@@ -107,12 +107,13 @@ bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measu
 	$(BIN)/python benchmarks/feed_rate.py --data $(DATA)/bench/original $(DATA)/bench/planes --json $(RESULTS)/feed_rate.jsonl
 	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --json $(RESULTS)/convert_rate.jsonl
 	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --encodings original --check scan --json $(RESULTS)/convert_rate_scan.jsonl
+	$(BIN)/python benchmarks/convert_rate.py --source $(SOURCE)/train --scaling --workers 2 --json $(RESULTS)/convert_scaling.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --json $(RESULTS)/step_time.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --json $(RESULTS)/step_time_96px.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --batch-size 16 --ranks 2 --json $(RESULTS)/step_time_ranks.jsonl
 	$(BIN)/python benchmarks/scaling.py --data $(DATA)/bench/planes --json $(RESULTS)/scaling.jsonl
 	mkdir -p $(PUBLISHED)  # only now: measured results name the revision of an unchanged tree
-	cp $(addprefix $(RESULTS)/,peers.jsonl feed_rate.jsonl convert_rate.jsonl convert_rate_scan.jsonl step_time.jsonl step_time_96px.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
+	cp $(addprefix $(RESULTS)/,peers.jsonl feed_rate.jsonl convert_rate.jsonl convert_rate_scan.jsonl convert_scaling.jsonl step_time.jsonl step_time_96px.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
 	$(BIN)/python benchmarks/report.py --results $(PUBLISHED)
 
 bench-report: $(READY)  ## render the documents again from the published results; measures nothing

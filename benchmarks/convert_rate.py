@@ -136,15 +136,17 @@ def _measure_scaling(options: ConvertRateOptions, encoding: EncodingName, folder
     assert manifest is not None
     speedups = [several / one for one, several in zip(*rates.values(), strict=True)]
     loop_speedups = [several / one for one, several in zip(*loops.values(), strict=True)]
+    over_loop = [speedup / loop for speedup, loop in zip(speedups, loop_speedups, strict=True)]
     return {
         **_described(options, manifest),
+        "benchmark": "convert_scaling",
         "images_per_s": statistics.median(rates[options.workers]),
         "images_per_s_one_worker": statistics.median(rates[1]),
         "speedup": statistics.median(speedups),
         "loop_speedup": statistics.median(loop_speedups),
-        "speedup_over_loop": statistics.median(
-            speedup / loop for speedup, loop in zip(speedups, loop_speedups, strict=True)
-        ),
+        "speedup_over_loop": statistics.median(over_loop),
+        "speedup_over_loop_min": min(over_loop),
+        "speedup_over_loop_max": max(over_loop),
     }
 
 

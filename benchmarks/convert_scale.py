@@ -5,7 +5,7 @@
 What is generated: one tar of 1,000 class tars with 1,281,167 members, each the same JPEG of 8x8 pixels under a name of
 its own. What is measured, each in a process of its own: the command `run` with the work of its shards already done
 (listing the source, planning 128 shards, reading their records, publishing index and manifest), the same command on the
-finished dataset, and `verify --quick`. The shards are stand-ins: empty files of the right size with a record as a worker
+finished dataset, `verify --quick`, and `inspect`. The shards are stand-ins: empty files of the right size with a record as a worker
 would leave it; no image is converted.
 """
 
@@ -48,7 +48,7 @@ class ConvertScaleOptions:
 
 
 def measure_scale(options: ConvertScaleOptions) -> dict[str, Any]:
-    """Seconds and peak memory of the three commands."""
+    """Seconds and peak memory of the four commands."""
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         source, output = Path(folder) / "train.tar", Path(folder) / "dataset"
         write_source(source, options.images, options.classes)
@@ -56,6 +56,7 @@ def measure_scale(options: ConvertScaleOptions) -> dict[str, Any]:
         finish = _timed("run", source, output)
         again = _timed("run", source, output)
         quick = _timed("verify", output, "--quick")
+        described = _timed("inspect", output)
         index_bytes = (output / "index.parquet").stat().st_size
     return {
         "benchmark": "convert_scale",
@@ -64,6 +65,7 @@ def measure_scale(options: ConvertScaleOptions) -> dict[str, Any]:
         **{f"finish_{name}": value for name, value in finish.items()},
         **{f"finished_again_{name}": value for name, value in again.items()},
         **{f"verify_quick_{name}": value for name, value in quick.items()},
+        **{f"inspect_{name}": value for name, value in described.items()},
         "index_bytes": index_bytes,
     }
 

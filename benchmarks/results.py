@@ -14,6 +14,7 @@ Result = dict[str, Any]
 IDENTITY: dict[str, tuple[str, ...]] = {
     "feed_rate": ("feed", "short_side", "image_size", "batch_size", "threads", "page_cache"),
     "convert_rate": ("encoding", "check", "short_side", "workers"),
+    "convert_scaling": ("encoding", "check", "short_side", "workers"),
     "convert_scale": ("images", "shards"),
     "step_time": ("device", "ranks", "image_size", "batch_size", "threads", "slow"),
     "peers": ("loader", "image_size", "batch_size", "workers"),

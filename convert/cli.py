@@ -6,6 +6,8 @@ help text, `__post_init__` checks the values by raising ValueError) and a functi
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +20,7 @@ EXIT_OK = 0
 EXIT_USER_ERROR = 1
 EXIT_BAD_OPTIONS = 2  # argparse's own status, which tyro keeps
 EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_OUTPUT_CLOSED = 128 + signal.SIGPIPE
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,17 @@ def main_subcommands(
 
 def _run(action: Callable[[Any], int | None], options: object) -> int:
     try:
+        status = _carried_out(action, options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _output_closed():
+            raise
+        return EXIT_OUTPUT_CLOSED
+    return status
+
+
+def _carried_out(action: Callable[[Any], int | None], options: object) -> int:
+    try:
         return action(options) or EXIT_OK
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -63,3 +77,13 @@ def _run(action: Callable[[Any], int | None], options: object) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _output_closed() -> bool:
+    """Whether the reader of our output has gone, as `head` does; what is still buffered then goes nowhere."""
+    output = select.poll()
+    output.register(sys.stdout, 0)  # asks for nothing: the closed end of a pipe is told in any case
+    closed = any(event & select.POLLERR for _, event in output.poll(0))
+    if closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return closed

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from convert.errors import UserError
 from convert.files import published
 from convert.manifest import STAGING_NAME, ShardEntry, SkippedItem
 from convert.shards import DB_SUFFIX
@@ -43,16 +44,33 @@ def write_record(output: Path, index: int, record: ShardRecord) -> None:
 
 
 def read_record(output: Path, index: int) -> ShardRecord | None:
-    """The record of a finished shard, or None; a record whose shard is gone or of another size does not count."""
+    """The record of a finished shard, or None; a record whose shard is gone or of another size does not count.
+
+    Raises:
+        UserError: the record is damaged.
+    """
     path = record_path(output, index)
     if not path.is_file():
         return None
-    table = pq.read_table(path)
-    metadata = table.schema.metadata or {}
-    entry = ShardEntry(**json.loads(metadata[b"entry"]))
+    try:
+        record = _read(path)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): remove it and run the same command again, which makes its shard anew"
+        ) from error
+    entry = record.entry
     for name, size in ((entry.name, entry.data_bytes), (entry.name + DB_SUFFIX, entry.db_bytes)):
         file = output / name
         if not file.is_file() or file.stat().st_size != size:
             return None
-    skipped = tuple(SkippedItem(**item) for item in json.loads(metadata[b"skipped"]))
-    return ShardRecord(entry, table.replace_schema_metadata(None), skipped)
+    return record
+
+
+def _read(path: Path) -> ShardRecord:
+    table = pq.read_table(path)
+    metadata = table.schema.metadata or {}
+    return ShardRecord(
+        ShardEntry(**json.loads(metadata[b"entry"])),
+        table.replace_schema_metadata(None),
+        tuple(SkippedItem(**item) for item in json.loads(metadata[b"skipped"])),
+    )

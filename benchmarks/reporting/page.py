@@ -53,6 +53,7 @@ def benchmarks_page(results: Sequence[Result]) -> str:
         _peers(of_benchmark(results, "peers")),
         _feeds(of_benchmark(results, "feed_rate")),
         _conversion(of_benchmark(results, "convert_rate")),
+        _conversion_scaling(of_benchmark(results, "convert_scaling")),
         _steps(of_benchmark(results, "step_time")),
         _budget(of_benchmark(results, "feed_rate")),
         _scaling(of_benchmark(results, "scaling")),
@@ -123,6 +124,20 @@ def _conversion(rates: Sequence[Result]) -> str:
 `python benchmarks/convert_rate.py --source IMAGENET/train --copies {copies}` ({rows // copies} photographs{linked}).
 
 {tables.conversions(rates)}
+"""
+
+
+def _conversion_scaling(scalings: Sequence[Result]) -> str:
+    if not scalings:
+        return ""
+    first = scalings[0]
+    return f"""\
+### {first["workers"]} workers against one
+
+`python benchmarks/convert_rate.py --source IMAGENET/train --copies {first["copies"]} --scaling --workers {first["workers"]}`; in turns with copies of an
+independent compute loop, which show what a second core is worth here.
+
+{tables.conversion_scaling(scalings)}
 """
 
 

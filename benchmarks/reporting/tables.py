@@ -120,6 +120,30 @@ def conversions(rates: Sequence[Result]) -> str:
     return table(heads, rows)
 
 
+def conversion_scaling(scalings: Sequence[Result]) -> str:
+    """What more workers gain over one, beside what loops gain."""
+    rows = [
+        [
+            scaling["encoding"] + (f", {scaling['check']}" if scaling["encoding"] == "original" else ""),
+            rough(scaling["images_per_s_one_worker"]),
+            rough(scaling["images_per_s"]),
+            f"{scaling['speedup']:.2f}",
+            f"{scaling['loop_speedup']:.2f}",
+            f"{scaling['speedup_over_loop']:.2f} ({scaling['speedup_over_loop_min']:.2f} to {scaling['speedup_over_loop_max']:.2f})",
+        ]
+        for scaling in scalings
+    ]
+    heads = (
+        "encoding",
+        "images/s, one worker",
+        "images/s, all workers",
+        "times one",
+        "loops: times one",
+        "over the loops",
+    )
+    return table(heads, rows)
+
+
 def step_parts(step: Result) -> str:
     """Every part of one step, with its percentiles."""
     parts = {f"feed: {name}": times for name, times in step["stage_ms"].items()}

@@ -17,15 +17,15 @@ def run(name, *options, cwd=None):
     return processes.run([sys.executable, processes.ROOT / "benchmarks" / f"{name}.py", *options], cwd)
 
 
-def results_of(name, *options, cwd):
-    """Run a benchmark; its JSON lines, which stdout and the file must both hold."""
+def results_of(name, *options, cwd, benchmark=None):
+    """Run a benchmark; its JSON lines, which stdout and the file must both hold. `benchmark`: what they name, if not the file."""
     output = cwd / "result.json"
     done = run(name, *options, "--json", output, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert done.stdout == output.read_text()
     results = [json.loads(line) for line in done.stdout.splitlines()]
     for result in results:
-        assert result["benchmark"] == name
+        assert result["benchmark"] == (benchmark or name)
         assert {"cpu", "cores", "python", "versions", "git"} <= result["environment"].keys()
     return results
 

@@ -48,6 +48,13 @@ def scaling(axis: str, value: int) -> dict:
     return {"benchmark": "scaling", "axis": axis, "value": value, **measured, "environment": ENVIRONMENT}
 
 
+CONVERT_SCALING = {
+    "benchmark": "convert_scaling", "encoding": "original", "check": "decode", "copies": 8, "workers": 2,
+    "images_per_s": 1600.0, "images_per_s_one_worker": 800.0, "speedup": 2.0, "loop_speedup": 1.25,
+    "speedup_over_loop": 1.6, "speedup_over_loop_min": 1.5, "speedup_over_loop_max": 1.7, "environment": ENVIRONMENT,
+}  # fmt: skip
+
+
 RESULTS = [
     feed_rate("planes", 8000.0),
     feed_rate("reference", 200.0),
@@ -55,6 +62,7 @@ RESULTS = [
     peer("torchvision", 300.0),
     peer("reference", 200.0, ours=True),
     peer("ffcv-raw", None),
+    CONVERT_SCALING,
     *(scaling(axis, value) for axis in ("threads", "ranks", "batch", "shards", "rows") for value in (1, 1000)),
 ]
 
@@ -108,6 +116,12 @@ def test_the_page_says_what_is_predicted_and_how_close_it_comes(rendered):
     assert "predicted at 91 ms, 88% of the published 104 ms" in page
     assert "Some CPU" in page
     assert "0123456789ab" in page
+
+
+def test_the_page_holds_workers_against_loops(rendered):
+    page = (rendered[0] / "docs" / "benchmarks.md").read_text()
+    assert "--copies 8 --scaling --workers 2`" in page
+    assert "| original, decode | 800 | 1,600 | 2.00 | 1.25 | 1.60 (1.50 to 1.70) |" in page
 
 
 def test_plots_are_small_self_contained_and_linked(rendered):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from convert import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,3 +63,40 @@ def test_what_is_missing_exits_with_1_and_one_sentence(arguments, tmp_path):
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_output_that_nobody_reads_any_more_is_no_error(lines):
+    """As with `| head -1`; a few lines are still buffered when the command ends, many meet the closed pipe before."""
+    program = (
+        "from dataclasses import dataclass\n"
+        "from convert.cli import Command, main_single\n"
+        "@dataclass(frozen=True)\n"
+        "class Options: pass\n"
+        f"main_single('talk', Command(Options, lambda options: [print('line') for _ in range({lines})] and 0), [])\n"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    talk = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    os.close(writing)
+    assert (talk.returncode, talk.stderr) == (141, "")
+
+
+def test_another_broken_pipe_is_told():
+    def action(options):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        cli.main_single("talk", cli.Command(Quiet, action), [])
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """No options."""

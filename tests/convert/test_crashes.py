@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import processes
+import pyarrow.parquet as pq
 import pytest
 from convert_making import make, same_files, when_a_worker_shows
 
@@ -230,6 +231,22 @@ def test_a_record_whose_shard_is_gone_does_not_count(tree, tmp_path, planes_data
     assert record.read_record(task.output, 0) is not None
     (task.output / task.name).write_bytes(b"x")
     assert record.read_record(task.output, 0) is None
+    assert same_files(make(tree, tmp_path / "out"), planes_dataset)
+
+
+@pytest.mark.parametrize("damage", [b"no Parquet", None])
+def test_a_damaged_record_is_named_and_can_be_removed(tree, tmp_path, planes_dataset, damage):
+    task = task_for(tree, tmp_path / "out")
+    work.convert_shard(task)
+    path = record.record_path(task.output, 0)
+    if damage is None:
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata({b"entry": b"{}", b"skipped": b"[]"}), path)
+    else:
+        path.write_bytes(damage)
+    with pytest.raises(UserError, match=rf"{path.name} is damaged .*: remove it and run the same command again"):
+        make(tree, tmp_path / "out")
+    path.unlink()
     assert same_files(make(tree, tmp_path / "out"), planes_dataset)
 
 

@@ -217,7 +217,7 @@ def test_sigterm_saves_and_says_so(planes_data, finished_run, tmp_path):
         program.process.send_signal(signal.SIGTERM)
         done = program.finish()
     assert done.returncode == EXIT_TERMINATED, done.stderr
-    assert "stopped by SIGTERM" in done.stdout
+    assert "stopped as asked after step" in done.stdout
     saved = RunFolder(run_dir).newest_first()
     assert len(saved) == 1
     state = checkpoint.load(saved[0]).description.run

@@ -26,7 +26,7 @@ class StopRequest:
     """Remembers that SIGTERM or SIGINT came, so that the run can save before it stops."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self.asked = False
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -38,8 +38,8 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.number = number
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True  # which signal it was is not told: MindSpore makes SIGTERM of a SIGINT while a graph runs
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class RunCallback(Callback):
 
     def _agreed_stop(self) -> bool:
         """Whether any rank was told to stop; all ranks come to the same answer at the same step."""
-        return bool(sum_over_ranks(self._run.device, np.array([self._stop.number != 0]))[0])
+        return bool(sum_over_ranks(self._run.device, np.array([self._stop.asked]))[0])
 
     def _tell_damage(self, step: int) -> None:
         damaged = self._actions.damaged()

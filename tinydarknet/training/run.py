@@ -13,7 +13,6 @@ saving.py       writes the checkpoints into run_folder.py's folder
 from __future__ import annotations
 
 import dataclasses
-import signal
 import zlib
 from typing import Any
 
@@ -176,11 +175,8 @@ def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback
 
 def _finish(run: Run, data: TrainingData, reporter: Reporter, stop: StopRequest) -> int:
     # msrun kills all ranks when one ends with a status: let none end before the first has saved
-    stopped = int(devices.sum_over_ranks(run.device, np.array([stop.number]))[0])
-    if stopped and not stop.number:
-        stop.number = signal.SIGTERM
-    # the same for SIGINT, which MindSpore turns into SIGTERM if it comes while a graph runs
-    status = devices.EXIT_TERMINATED if stop.number else EXIT_OK
+    stopped = bool(devices.sum_over_ranks(run.device, np.array([stop.asked]))[0])
+    status = devices.EXIT_TERMINATED if stopped else EXIT_OK
     replaced = data.replaced_images()
     if replaced:
         reporter.say(
@@ -189,7 +185,7 @@ def _finish(run: Run, data: TrainingData, reporter: Reporter, stop: StopRequest)
         )
     if status != EXIT_OK:
         reporter.say(
-            f"stopped by {signal.Signals(stop.number).name} after step {run.state.step}, saved; go on with --run-dir {run.folder.path} --resume"
+            f"stopped as asked after step {run.state.step}, saved; go on with --run-dir {run.folder.path} --resume"
         )
     reporter.event("end", {"step": run.state.step, "status": status, "replaced": replaced})
     return status
