@@ -85,7 +85,9 @@ def _main(options: CompareOptions) -> None:
     before, after = load_results(options.before), load_results(options.after)
     differences = list(compare(before, after))
     if not differences:
-        raise UserError(f"{options.before} and {options.after} have no measurement in common")
+        raise UserError(
+            f"{options.before} and {options.after} have no measurement in common: give results of the same benchmark with the same options"
+        )
     warning = other_machine(before, after)
     if warning:
         print(warning)

@@ -23,7 +23,6 @@ import numpy as np
 if TYPE_CHECKING:
     from tinydarknet.feed.records import Records
 
-FeedStage = Literal["read", "crop", "decode", "batch"]
 Stage = Literal["read", "crop", "decode", "batch", "transfer", "compute", "all-reduce"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 

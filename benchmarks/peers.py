@@ -88,7 +88,9 @@ def measure_peers(options: PeersOptions) -> list[dict[str, Any]]:
     """One result per loader, the fastest per core-second first, those that did not run last."""
     images = sorted(options.source.glob("*/*"))
     if not images:
-        raise UserError(f"{options.source} has no class folders with images in them")
+        raise UserError(
+            f"{options.source} has no class folders with images in them: name a split, such as IMAGENET/train"
+        )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         takers = _feeds(options, folder) | _peers(options, folder)

@@ -46,7 +46,7 @@ def _load(path: Path) -> Iterable[Result]:
     try:
         lines = path.read_text().splitlines()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path} ({error.strerror}): check the path") from error
     for number, line in enumerate(lines, start=1):
         try:
             result = json.loads(line)

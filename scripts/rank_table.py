@@ -74,9 +74,9 @@ def read_rank_table(path: Path) -> RankTable:
     try:
         fields = json.loads(path.read_bytes())
     except OSError as error:
-        raise UserError(f"cannot read the rank table {path}: {error.strerror}") from error
+        raise UserError(f"cannot read the rank table {path} ({error.strerror}): check the path") from error
     except ValueError as error:
-        raise UserError(f"the rank table {path} is not valid JSON: {error}") from error
+        raise UserError(f"the rank table {path} is not valid JSON ({error}): make it again") from error
     try:
         return _table_from(fields)
     except (KeyError, TypeError, ValueError) as error:
@@ -133,7 +133,7 @@ def make(options: MakeOptions) -> None:
     try:
         write_bytes(options.table, (json.dumps(fields, indent=4) + "\n").encode())
     except OSError as error:
-        raise UserError(f"cannot write {options.table}: {error.strerror}") from error
+        raise UserError(f"cannot write {options.table} ({error.strerror}): choose another file") from error
     print(f"{options.table}: {len(devices)} ranks on {server_id}")
 
 

@@ -59,7 +59,7 @@ def read_darknet_weights(path: Path, devkit_ids: np.ndarray) -> dict[str, np.nda
     data = path.read_bytes()
     if len(data) != expected_bytes:
         raise UserError(
-            f"{path} has {len(data)} bytes, Tiny-DarkNet's weights have {expected_bytes}: it is cut short or another network's"
+            f"{path} has {len(data)} bytes, Tiny-DarkNet's weights have {expected_bytes}: use the published tiny.weights"
         )
     major, minor, _, _ = np.frombuffer(data, "<i4", 4)
     if (major, minor) != (0, 1):
@@ -68,7 +68,7 @@ def read_darknet_weights(path: Path, devkit_ids: np.ndarray) -> dict[str, np.nda
         )
     values = np.frombuffer(data, "<f4", offset=HEADER_BYTES)
     if not np.isfinite(values).all():
-        raise UserError(f"{path} holds numbers that are not finite: it is damaged")
+        raise UserError(f"{path} holds numbers that are not finite, it is damaged: use the published tiny.weights")
     arrays, start = {}, 0
     for entries in sizes:
         for name, size, shape in entries:

@@ -89,7 +89,9 @@ def set_up(config: DeviceConfig, seed: int = 0) -> tuple[Device, list[str]]:
         else:
             ms.set_device(target, config.device_id)
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"cannot use device {target} {config.device_id}: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"cannot use device {target} {config.device_id} ({str(error).splitlines()[0]}): choose another --device-id, or --device-target CPU"
+        ) from error
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_seed(seed)
     rank, world_size = (0, 1) if ranks == 1 else _join_ranks(ranks)
@@ -120,7 +122,10 @@ def _join_ranks(ranks: int) -> tuple[int, int]:
     try:
         init()
     except RuntimeError as error:
-        raise UserError(f"{ranks} ranks could not find each other: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"{ranks} ranks could not find each other ({str(error).splitlines()[0]}): choose another --master-port, "
+            "or check that every host reaches --master-addr"
+        ) from error
     world_size = get_group_size()
     ms.set_auto_parallel_context(
         parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=world_size

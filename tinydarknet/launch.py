@@ -89,34 +89,12 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
         log_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {log_dir} ({error.strerror}): choose another --log-dir") from error
-    command = [
-        msrun,
-        f"--worker_num={options.ranks}",
-        f"--local_worker_num={options.ranks // options.nodes}",
-        f"--node_rank={options.node_rank}",
-        f"--master_addr={options.master_addr}",
-        f"--master_port={options.master_port}",
-        f"--cluster_time_out={options.timeout_seconds}",
-        f"--log_dir={log_dir}",
-        "--tail_worker_log=0",
-        "--join=True",
-        script or Path(__file__).with_name(f"{options.program}.py"),
-        *program_arguments,
-    ]
-    # msrun starts "python" from PATH; the package must be found from a script inside it
-    root = Path(__file__).parent.parent
-    environment = {
-        **os.environ,
-        LAUNCHER_VARIABLE: str(os.getpid()),
-        LOCAL_RANKS_VARIABLE: str(options.ranks // options.nodes),
-        "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-    }
+    program = script or Path(__file__).with_name(f"{options.program}.py")
     with _StopRelay() as relay:
         print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
         process = subprocess.Popen(
-            list(map(str, command)),
-            env=environment,
+            [str(msrun), *_msrun_arguments(options, log_dir), str(program), *program_arguments],
+            env=_ranks_environment(options, binaries),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -134,6 +112,32 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     rank, code = failed
     _show_last_lines(log_dir, rank, code, stopped=code == EXIT_TERMINATED or (relay.asked and code == -signal.SIGTERM))
     return code if code > 0 else 128 - code
+
+
+def _msrun_arguments(options: LaunchOptions, log_dir: Path) -> list[str]:
+    return [
+        f"--worker_num={options.ranks}",
+        f"--local_worker_num={options.ranks // options.nodes}",
+        f"--node_rank={options.node_rank}",
+        f"--master_addr={options.master_addr}",
+        f"--master_port={options.master_port}",
+        f"--cluster_time_out={options.timeout_seconds}",
+        f"--log_dir={log_dir}",
+        "--tail_worker_log=0",
+        "--join=True",
+    ]
+
+
+def _ranks_environment(options: LaunchOptions, binaries: Path) -> dict[str, str]:
+    # msrun starts "python" from PATH; the package must be found from a script inside it
+    root = Path(__file__).parent.parent
+    return {
+        **os.environ,
+        LAUNCHER_VARIABLE: str(os.getpid()),
+        LOCAL_RANKS_VARIABLE: str(options.ranks // options.nodes),
+        "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    }
 
 
 class _StopRelay:

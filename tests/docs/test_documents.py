@@ -122,6 +122,20 @@ def test_links_lead_to_files(name):
     assert missing == []
 
 
+def anchors_of(path: Path) -> set[str]:
+    """The anchors that GitHub gives a document's headings."""
+    headings = re.findall(r"^#+ (.*)", FENCE.sub("", path.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_anchors_lead_to_headings(name):
+    path = ROOT / name
+    links = re.findall(r"\]\(([^)\s:]*)#([^)\s]+)\)", FENCE.sub("", path.read_text("utf-8")))
+    wrong = [(file, anchor) for file, anchor in links if anchor not in anchors_of(path.parent / file if file else path)]
+    assert wrong == []
+
+
 def test_commands_answer_help():
     wrong = []
     for name, use in all_uses():

@@ -6,7 +6,7 @@ options.py      what it can be told
 design.py       what an exported network computes, whatever file it goes into
 folding.py      the same without batch norms: pure
 onnx_graph.py   a design as an ONNX graph
-cells.py        a design as a MindSpore network: MINDIR, AIR
+cells.py        a design as a MindSpore network: MINDIR, AIR; mindir_names.py: plain names in it
 quantizing.py   ONNX -> ONNX of 8 bits
 ascend.py       AIPP configuration and atc command: OM
 samples.py      images to compare, calibrate and score on

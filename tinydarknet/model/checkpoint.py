@@ -90,11 +90,13 @@ def load(path: Path) -> Checkpoint:
     text = entries.pop(DESCRIPTION_ENTRY, None)
     arrays = {name: value.asnumpy() for name, value in entries.items() if isinstance(value, Tensor)}
     if HEAD_CONV not in arrays:
-        raise UserError(f"{path} is no Tiny-DarkNet checkpoint, it has no {HEAD_CONV}")
+        raise UserError(f"{path} is no Tiny-DarkNet checkpoint, it has no {HEAD_CONV}: use another one")
     try:
         description = Description.from_json(text) if isinstance(text, str) else _guess(path, arrays)
     except ValueError as error:
-        raise UserError(f"{path} cannot be read by this version: {error}") from error
+        raise UserError(
+            f"{path} cannot be read by this version ({error}): use the version that wrote it, or another checkpoint"
+        ) from error
     names = {p.name for p in TinyDarkNet(description.model.num_classes, description.model.variant).get_parameters()}
     state = {n.removeprefix(STATE_PREFIX): a for n, a in arrays.items() if n.startswith(STATE_PREFIX)}
     return Checkpoint(path, {n: a for n, a in arrays.items() if n in names}, state, description)
@@ -122,12 +124,14 @@ def fill_named(parameters: Mapping[str, Parameter], arrays: Mapping[str, np.ndar
     """
     for name, parameter in parameters.items():
         if name not in arrays:
-            raise UserError(f"{what} has no {name}: it belongs to another network or another MindSpore version")
+            raise UserError(
+                f"{what} has no {name}, it belongs to another network or another MindSpore version: use another one"
+            )
         array = arrays[name]
         if array.shape != parameter.shape:
             raise UserError(
                 f"{what} has {name} of shape {array.shape}, the network needs {parameter.shape}: "
-                f"it was made for other classes or another variant"
+                "use one made for these classes and this variant"
             )
         parameter.set_data(Tensor(array, parameter.dtype))
 

@@ -11,7 +11,7 @@ from tinydarknet.reporting import plots
 from tinydarknet.reporting.envelope import BUCKETS
 from tinydarknet.reporting.log import Evaluation, RunLog
 from tinydarknet.reporting.plots import Line
-from tinydarknet.reporting.summary import Summary, steady, step_time_ms
+from tinydarknet.reporting.summary import StepTime, Summary, steady, step_time_ms
 
 
 @dataclass(frozen=True)
@@ -33,70 +33,46 @@ def run_drawings(log: RunLog, summary: Summary) -> list[Drawing]:
     starts = [session.first_step for session in log.sessions[1:]]
     dashed = f"; dashed: resumed ({len(starts)}x)" if starts else ""
     spread = "range and mean" if len(log.steps) > BUCKETS else "each step and moving mean"
-    steps, x = log.steps, log.steps.step
+    steps = log.steps
+
+    def over_steps(name: str, values: np.ndarray, label: str, *, smooth: bool = False, from_zero: bool = True) -> str:
+        series = [Line(steps.step, values)]
+        return plots.lines(name, series, "step", label, smooth=smooth, from_zero=from_zero, marks=starts)
+
+    loss = over_steps("loss", steps.loss, "loss", smooth=True, from_zero=False)
+    rate = over_steps("rate", steps.learning_rate, "learning rate")
+    throughput = over_steps("throughput", steps.images_per_s, "images/s", smooth=True)
+    waiting = over_steps("waiting", 100 * steps.waiting_share, "waiting, %")
     drawings = [
-        Drawing(
-            "Training loss",
-            f"cross entropy of a batch, {spread}{dashed}",
-            plots.lines("loss", [Line(x, steps.loss)], "step", "loss", smooth=True, marks=starts),
-        )
-    ]
-    if log.evaluations:
-        at = np.array([0.0 + entry.step for entry in log.evaluations])
-        top1, top5 = (Line(at, values, number) for number, values in enumerate(_accuracies(log.evaluations)))
-        drawings.append(
-            Drawing(
-                "Validation accuracy",
-                f"of {log.evaluations[-1].total:,} images",
-                plots.lines("accuracy", [top5, top1], "step", "accuracy, %", markers=True, marks=starts),
-                keys=(("top-1", 0), ("top-5", 1)),
-            )
-        )
-    drawings += [
-        Drawing(
-            "Learning rate",
-            "at each logged step",
-            plots.lines("rate", [Line(x, steps.learning_rate)], "step", "learning rate", from_zero=True, marks=starts),
-        ),
-        Drawing(
-            "Throughput",
-            f"over all ranks, {spread}{dashed}",
-            plots.lines(
-                "throughput",
-                [Line(x, steps.images_per_s)],
-                "step",
-                "images/s",
-                smooth=True,
-                from_zero=True,
-                marks=starts,
-            ),
-        ),
-        Drawing(
-            "Waiting for data",
-            f"share of all time since the start{dashed}",
-            plots.lines(
-                "waiting", [Line(x, 100 * steps.waiting_share)], "step", "waiting, %", from_zero=True, marks=starts
-            ),
-        ),
+        Drawing("Training loss", f"cross entropy of a batch, {spread}{dashed}", loss),
+        *([_accuracy_drawing(log.evaluations, starts)] if log.evaluations else []),
+        Drawing("Learning rate", "at each logged step", rate),
+        Drawing("Throughput", f"over all ranks, {spread}{dashed}", throughput),
+        Drawing("Waiting for data", f"share of all time since the start{dashed}", waiting),
     ]
     if len(set(steps.image_size.tolist())) > 1:
-        sides = Line(x, steps.image_size.astype(np.float64))
-        svg = plots.lines("image-size", [sides], "step", "image side, pixels", from_zero=True, marks=starts)
-        drawings.append(Drawing("Image size", "of the training images", svg))
+        sizes = over_steps("image-size", steps.image_size.astype(np.float64), "image side, pixels")
+        drawings.append(Drawing("Image size", "of the training images", sizes))
     if summary.step_time is not None:
-        time = summary.step_time
-        svg, behind = plots.histogram(
-            "step-time",
-            step_time_ms(log)[steady(log)],
-            "step time, ms",
-            "steps",
-            (time.p50_ms, time.p95_ms, time.p99_ms),
-        )
-        more = f"; {behind:,} slower still" if behind else ""
-        drawings.append(
-            Drawing("Step time", f"dashed: 50, 95 and 99 % of the steps are within; without first steps{more}", svg)
-        )
+        drawings.append(_step_time_drawing(log, summary.step_time))
     return drawings
+
+
+def _accuracy_drawing(evaluations: Sequence[Evaluation], starts: Sequence[int]) -> Drawing:
+    at = np.array([0.0 + entry.step for entry in evaluations])
+    top1, top5 = (Line(at, values, number) for number, values in enumerate(_accuracies(evaluations)))
+    svg = plots.lines("accuracy", [top5, top1], "step", "accuracy, %", markers=True, marks=starts)
+    keys = (("top-1", 0), ("top-5", 1))
+    return Drawing("Validation accuracy", f"of {evaluations[-1].total:,} images", svg, keys)
+
+
+def _step_time_drawing(log: RunLog, time: StepTime) -> Drawing:
+    counted = step_time_ms(log)[steady(log)]
+    svg, behind = plots.histogram(
+        "step-time", counted, "step time, ms", "steps", (time.p50_ms, time.p95_ms, time.p99_ms)
+    )
+    more = f"; {behind:,} slower still" if behind else ""
+    return Drawing("Step time", f"dashed: 50, 95 and 99 % of the steps are within; without first steps{more}", svg)
 
 
 def comparison_drawings(names: Sequence[str], logs: Sequence[RunLog]) -> list[Drawing]:

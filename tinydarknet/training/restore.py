@@ -73,7 +73,9 @@ def restore_newest(
             continue
         saved = loaded.description.run
         if saved is None:
-            raise UserError(f"{path} does not say where its run stood: it is not this run's")
+            raise UserError(
+                f"{path} does not say where its run stood, it is not this run's: move it out of the run folder"
+            )
         _check_same_run(path, saved, fresh)
         raw = WeightAverage.sources_in(loaded.state) or loaded.weights
         checkpoints.fill(network.get_parameters(), raw, str(path))

@@ -78,7 +78,7 @@ def open_run_folder(path: Path | None, resume: bool, root: Path = Path("runs")) 
     try:
         folder.checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the run folder {path}: {error.strerror}") from error
+        raise UserError(f"cannot make the run folder {path} ({error.strerror}): choose another --run-dir") from error
     return folder
 
 
