@@ -111,6 +111,7 @@ GOOD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "webp": (lambda: saved(Image.fromarray(pixels()), "WEBP", lossless=True), "WEBP file"),
     "gif": (lambda: saved(Image.fromarray(pixels()).quantize(250), "GIF"), "GIF file"),
+    "tiff": (lambda: saved(Image.fromarray(pixels()), "TIFF"), "TIFF file"),
     "bmp": (lambda: saved(Image.fromarray(pixels()), "BMP"), "BMP file"),
     "exif 2": (lambda: rotated(2), "EXIF orientation 2"),
     "exif 3": (lambda: rotated(3), "EXIF orientation 3"),
