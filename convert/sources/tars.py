@@ -140,7 +140,7 @@ class TarSource:
         """All images, sorted by key."""
         listing = sorted_listing(self.path, self._places())
         if self.truth:
-            self.truth.refuse_other_length(listing.num_rows)
+            self.truth.refuse_other_length(listing.column("key").to_pylist())
         return listing
 
     def reader(self) -> Reader:

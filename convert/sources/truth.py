@@ -47,12 +47,14 @@ class Truth:
             raise UserError(f"{name}: {self.path} has only {len(self.wnids):,} lines")
         return self.wnids[number - 1]
 
-    def refuse_other_length(self, images: int) -> None:
-        """Raise UserError for a ground truth that is neither ImageNet's nor one for just these `images`."""
-        if len(self.wnids) not in (VALIDATION_IMAGES, images):
+    def refuse_other_length(self, names: Iterable[str]) -> None:
+        """Raise UserError for a ground truth that neither is as long as ImageNet's nor ends with the last of these images."""
+        last = max((int(match[1]) for match in map(_NUMBER.search, names) if match), default=0)
+        if len(self.wnids) not in (VALIDATION_IMAGES, last):
             raise UserError(
-                f"{self.path} has {len(self.wnids):,} lines for {images:,} images, and ImageNet's has {VALIDATION_IMAGES:,}: "
-                "a line too many or too few shifts all classes behind it; get the original, or one line for each image"
+                f"{self.path} has {len(self.wnids):,} lines, the last image is number {last:,}, and ImageNet's has "
+                f"{VALIDATION_IMAGES:,}: a line too many or too few shifts all classes behind it; get the original, or one "
+                "line for each image"
             )
 
 

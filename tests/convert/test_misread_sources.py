@@ -156,8 +156,11 @@ def test_ground_truth_from_other_systems_is_read(flat, text):
 def test_a_ground_truth_of_another_length_is_refused(flat):
     for count in (4, 50_001):
         (flat.parent / TRUTH_NAME).write_text("490\n" * count)
-        refused(flat, f"has {count:,} lines for 3 images")
-        refused(tar_of(flat.parent / "val.tar", *(path.name for path in flat.iterdir())), "lines for 3 images")
+        refused(flat, f"has {count:,} lines, the last image is number 3")
+        refused(
+            tar_of(flat.parent / "val.tar", *(path.name for path in flat.iterdir())),
+            "lines, the last image is number 3",
+        )
 
 
 def test_test_images_do_not_get_the_ground_truth_of_validation(flat):
