@@ -107,8 +107,6 @@ def to_array(image: Image, mode: str) -> np.ndarray:
     try:
         if image.mode.startswith("I;16") or image.mode == "I":
             image = PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        if image.mode == "P" and mode == "YCbCr":
-            image = image.convert("RGB")
         return np.asarray(image if image.mode == mode else image.convert(mode))
     except _DAMAGE as error:
         raise BadImageError(_plain(error)) from error

@@ -4,7 +4,8 @@ What comes out right, and how (each held by a test):
 
     grey                    1 component stays grey; its chroma planes hold 128
     CMYK, YCCK              inverted as Adobe writes it, with or without Adobe's marker (as Pillow and OpenCV do)
-    PNG, WebP, GIF, BMP     whatever the file is called; the first frame, alpha dropped, 16 bits cut to the upper 8
+    PNG, WebP, GIF, BMP,
+    TIFF                    whatever the file is called; the first frame, alpha dropped, 16 bits cut to the upper 8
     EXIF orientation 2..8   applied here, so that every later decoder agrees
     progressive             decoded like any other
     arithmetic, 12 bits     refused unless the installed libjpeg can decode them

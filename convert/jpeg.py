@@ -18,6 +18,8 @@ _EXIF = b"Exif\x00\x00"
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # DHT, JPG and DAC share the range
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn carry no length
 _EXIF_ORIENTATION_TAG = 0x0112
+_EXIF_NUMBERS = {3: "H", 4: "I"}
+"""SHORT, as the standard has it, and LONG, which Pillow applies and OpenCV does for one byte order only."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def _exif_orientation(tiff: bytes) -> int:
     entries = struct.unpack_from(order + "H", tiff, start)[0]
     for entry in range(start + 2, min(start + 2 + 12 * entries, len(tiff) - 11), 12):
         tag, kind, count = struct.unpack_from(order + "HHI", tiff, entry)
-        if tag == _EXIF_ORIENTATION_TAG and kind == 3 and count == 1:
-            value = struct.unpack_from(order + "H", tiff, entry + 8)[0]
+        if tag == _EXIF_ORIENTATION_TAG and kind in _EXIF_NUMBERS and count == 1:
+            value = struct.unpack_from(order + _EXIF_NUMBERS[kind], tiff, entry + 8)[0]
             return value if 1 <= value <= 8 else 1
     return 1

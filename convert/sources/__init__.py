@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import os
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from convert.classes import TableClass
 from convert.errors import UserError
-from convert.sources.base import IMAGE_SUFFIXES, Reader, Source
+from convert.sources.base import IMAGE_SUFFIXES, Reader, Source, visible
 from convert.sources.folder import FlatSource, FolderSource, image_files
-from convert.sources.tars import TarSource, is_image, members
-from convert.sources.truth import find_truth
+from convert.sources.tars import TarSource, is_image, members, refuse_compressed
+from convert.sources.truth import find_truth, lacks_class
 from convert.sources.webdataset import LABEL_SUFFIX, WebDatasetSource
 
 __all__ = ["Kind", "Reader", "Source", "open_source", "recognise"]
@@ -38,6 +38,7 @@ def recognise(path: Path) -> Kind:
         if path.suffix.lower() == ".tar":
             names = [member.name for member in itertools.islice(members(path), _LOOKED_AT)]
             return "webdataset" if any(name.endswith(LABEL_SUFFIX) for name in names) else "tar"
+        refuse_compressed(path.name, str(path))
         raise UserError(f"{path} is neither a .tar nor a .parquet file: give one split as folders, tar or Parquet")
     if not path.is_dir():
         raise UserError(f"{path} does not exist: give the folder of one split, with one folder of images per class")
@@ -46,13 +47,15 @@ def recognise(path: Path) -> Kind:
 
 def _recognise_folder(path: Path) -> Kind:
     first: dict[Kind, str] = {}
-    with os.scandir(path) as entries:
-        for entry in entries:
-            kind = "folder" if entry.is_dir() else _PACKAGING_OF.get(Path(entry.name).suffix.lower())
-            if kind is None or kind in first or entry.name.startswith("."):
-                continue
-            if kind != "folder" or any(image_files(Path(entry.path))):  # a folder of something else is no class
-                first[kind] = entry.name
+    others: list[str] = []
+    for entry in visible(path):
+        kind = "folder" if entry.is_dir() else _PACKAGING_OF.get(Path(entry.name).suffix.lower())
+        if kind is None:
+            others.append(entry.name)
+        elif kind in first:
+            continue
+        elif kind != "folder" or any(image_files(Path(entry.path))):  # a folder of something else is no class
+            first[kind] = entry.name
     if "tar" in first:
         name = first.pop("tar")
         first[recognise(path / name)] = name
@@ -62,7 +65,20 @@ def _recognise_folder(path: Path) -> Kind:
             f"{path} holds {name} and {other}, two packagings of images: move away what does not belong to the split, "
             f"or say --source {kind} or --source {other_kind}"
         )
-    return next(iter(first)) if first else "folder"
+    if first:
+        return next(iter(first))
+    for name in others:
+        refuse_compressed(name, str(path / name))
+    return "folder"
+
+
+def _is_flat(path: Path) -> bool:
+    """Whether the first image among a tar file's members is a validation image in no class folder."""
+    if not path.is_file():
+        return False
+    names = (member.name for member in itertools.islice(members(path), _LOOKED_AT))
+    name = next(filter(is_image, names), None)
+    return name is not None and lacks_class(posixpath.basename(posixpath.dirname(name)), name)
 
 
 def open_source(
@@ -94,10 +110,7 @@ def open_source(
     if kind == "flat":
         return FlatSource(path, find_truth(path, devkit, table, force_labels))
     if kind == "tar":
-        flat = path.is_file() and any(
-            is_image(m.name) and "/" not in m.name for m in itertools.islice(members(path), 1)
-        )
-        return TarSource(path, find_truth(path, devkit, table, force_labels) if flat else None)
+        return TarSource(path, find_truth(path, devkit, table, force_labels) if _is_flat(path) else None)
     if kind == "webdataset":
         return WebDatasetSource(path, tuple(table), force_labels, split)
     from convert.sources.parquet import ParquetSource

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import posixpath
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -16,7 +18,8 @@ import pyarrow.compute as pc
 from convert.errors import UserError
 
 JPEG_SUFFIXES = (".jpeg", ".jpg")
-IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
+IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""Of every kind that `convert.images` can read."""
 
 LISTING_SCHEMA = pa.schema(
     [
@@ -29,6 +32,8 @@ LISTING_SCHEMA = pa.schema(
     ]
 )
 
+IMAGE_BYTES_MAX = 1 << 29
+"""Of an encoded image: the pixels of the largest one that is decoded, uncompressed at 16 bits, are no more."""
 OPEN_FILES_MAX = 64
 """Of one reader."""
 _BATCH_ROWS = 1 << 15
@@ -100,6 +105,41 @@ class RangeReader:
         return stream
 
 
+@contextmanager
+def naming_unreadable(path: Path) -> Iterator[None]:
+    """Turn the system's refusals to read `path`, or something in it, into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot read {error.filename or path} ({error.strerror or error}): put it right, or remove it if it does not "
+            "belong to the split"
+        ) from error
+
+
+def visible(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What lies in a folder, hidden files and folders left out.
+
+    Raises:
+        UserError: it cannot be read, or holds a link that leads nowhere: images would be missing without a word.
+    """
+    with naming_unreadable(folder), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                if entry.is_symlink():
+                    _refuse_leading_nowhere(entry)
+                yield entry
+
+
+def _refuse_leading_nowhere(link: os.DirEntry[str]) -> None:
+    try:
+        link.stat()
+    except OSError as error:
+        raise UserError(
+            f"{link.path} is a link that leads nowhere ({error.strerror}), so that images may be missing: mend or remove it"
+        ) from error
+
+
 def image_key(wnid: str, name: str, suffix: str = "") -> str:
     """The key of an image: equal for equal images in all packagings.
 
@@ -121,6 +161,11 @@ def sorted_listing(path: Path, places: Iterable[Place]) -> pa.Table:
     table = pa.Table.from_batches(_batches(path, places), LISTING_SCHEMA)
     if table.num_rows == 0:
         raise UserError(f"{path} holds no images: give the folder of one split, with one folder of images per class")
+    if (position := pc.index(pc.greater(table.column("length"), IMAGE_BYTES_MAX), True).as_py()) >= 0:
+        place = table.slice(position, 1).to_pylist()[0]
+        raise UserError(
+            f"{place['key']} in {path} has {place['length']:,} bytes, more than any image that is converted: remove it"
+        )
     # all wnids are equally long, so the order of keys is the order of (wnid, name)
     table = table.sort_by("key").combine_chunks()
     keys = table.column("key")

@@ -6,17 +6,17 @@ import re
 from pathlib import Path
 
 from convert.errors import UserError
+from convert.sources.base import visible
 
 _MARK = re.compile(r"(?:^|[-_.])(train|training|val|valid|validation|test)(?=[-_.])", re.IGNORECASE)
+_PART = re.compile(r"-(\d{5})-of-(\d{5})(?=[-.])")
 _SHORT = {"training": "train", "valid": "val", "validation": "val"}
 
 
 def files_with_suffix(folder: Path, suffix: str) -> list[Path]:
     """The files directly in `folder` whose names end in `suffix` in any case, hidden ones left out, sorted by name."""
     return sorted(
-        path
-        for path in folder.iterdir()
-        if path.name.lower().endswith(suffix) and not path.name.startswith(".") and path.is_file()
+        Path(entry.path) for entry in visible(folder) if entry.name.lower().endswith(suffix) and entry.is_file()
     )
 
 
@@ -38,12 +38,31 @@ def files_of_split(path: Path, suffix: str, split: str) -> list[Path]:
     for file in files:
         by_split.setdefault(_split_in(file.name), []).append(file)
     wanted = _SHORT.get(split.lower(), split.lower())
+    if len(by_split) > 1 and wanted and wanted in by_split:
+        by_split = {wanted: by_split[wanted]}
     if len(by_split) < 2:
-        return files
-    if wanted and wanted in by_split:
-        return by_split[wanted]
+        return _all_parts(path, next(iter(by_split.values()), []))
     found = ", ".join(f"{name or 'unnamed'} ({len(members):,} files)" for name, members in sorted(by_split.items()))
     raise UserError(f"{path} holds several splits, {found}: say --split with one of them")
+
+
+def _all_parts(folder: Path, files: list[Path]) -> list[Path]:
+    """The same files; raises UserError if one of those that 00000-of-00294 promises is missing."""
+    found: dict[int, set[int]] = {}
+    for match in filter(None, (_PART.search(file.name) for file in files)):
+        found.setdefault(int(match[2]), set()).add(int(match[1]))
+    for count, numbers in found.items():
+        if missing := sorted(set(range(count)) - numbers):
+            raise UserError(
+                f"{folder} lacks {len(missing):,} of {count:,} files, the first is number {missing[0]:05d}-of-{count:05d}: get "
+                "what is missing, or rename the others if only they are meant"
+            )
+    return files
+
+
+def names_a_split(name: str) -> bool:
+    """Whether a folder or an archive, its suffix left out, is named like a split: val, ILSVRC2012_img_val."""
+    return _split_in(f"{name}.") != ""
 
 
 def _split_in(name: str) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.classes import TableClass
+from convert.classes import WNID_PATTERN, TableClass
 from convert.errors import UserError
+from convert.sources.splits import names_a_split
 
 TRUTH_NAME = "ILSVRC2012_validation_ground_truth.txt"
 META_NAME = "meta.mat"
 VALIDATION_IMAGES = 50_000
 
-_NUMBER = re.compile(r"_(\d{8})\.\w+$")
-_WNID = re.compile(r"n\d{8}")
+_NUMBER = re.compile(r"val_(\d{8})\.\w+$")
+_SPLIT_IMAGE = re.compile(r"ILSVRC2012_(?:val|test)_\d{8}\.")
 _LANDMARKS = ((1, "n01751748"), (293, "n01440764"))
 """Two validation images of ILSVRC 2012 and their classes; in label numbers 65 and 0, in devkit ids 490 and 449."""
 
@@ -44,6 +47,26 @@ class Truth:
             raise UserError(f"{name}: {self.path} has only {len(self.wnids):,} lines")
         return self.wnids[number - 1]
 
+    def refuse_other_length(self, names: Iterable[str]) -> None:
+        """Raise UserError for a ground truth that neither is as long as ImageNet's nor ends with the last of these images."""
+        last = max((int(match[1]) for match in map(_NUMBER.search, names) if match), default=0)
+        if len(self.wnids) not in (VALIDATION_IMAGES, last):
+            raise UserError(
+                f"{self.path} has {len(self.wnids):,} lines, the last image is number {last:,}, and ImageNet's has "
+                f"{VALIDATION_IMAGES:,}: a line too many or too few shifts all classes behind it; get the original, or one "
+                "line for each image"
+            )
+
+
+def lacks_class(folder: str, name: str) -> bool:
+    """Whether an image lies where nothing tells its class: in no folder, or a validation image in `val` itself.
+
+    Args:
+        folder: the name of the folder or the archive that the image lies in, without a suffix; "" if in none.
+        name: of the image.
+    """
+    return not folder or (names_a_split(folder) and _SPLIT_IMAGE.search(name) is not None)
+
 
 def find_truth(source: Path, devkit: Path | None, table: Sequence[TableClass], force: bool) -> Truth:
     """Find and read the ground truth of a flat validation split.
@@ -67,7 +90,7 @@ def find_truth(source: Path, devkit: Path | None, table: Sequence[TableClass], f
             "say --devkit FOLDER, it is in ILSVRC2012_devkit_t12.tar.gz"
         )
     try:
-        numbers = [int(line) for line in path.read_text().split()]
+        numbers = [int(line) for line in path.read_text(encoding="utf-8-sig").split()]
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a list of one class number per line ({error})") from error
     wnid_of_id = _read_meta(path.with_name(META_NAME)) or {entry.devkit_id: entry.wnid for entry in table}
@@ -89,22 +112,36 @@ def find_truth(source: Path, devkit: Path | None, table: Sequence[TableClass], f
 
 
 def _read_meta(path: Path) -> dict[int, str]:
-    """wnid per devkit id from `meta.mat`; empty when there is none."""
+    """wnid per devkit id from `meta.mat`; empty when there is none.
+
+    It is read by a process of its own: scipy crashes over some damaged files.
+    """
     if not path.is_file():
         return {}
+    try:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as aside:
+            wnids = aside.submit(_synsets, path).result()
+    except (ValueError, BrokenExecutor) as error:
+        why = error if isinstance(error, ValueError) else "scipy crashes over it"
+        raise UserError(
+            f"{path} is not the development kit's table of classes ({why}): get it anew or remove it"
+        ) from error
+    return {number: wnid for number, wnid in wnids.items() if number <= 1000}
+
+
+def _synsets(path: Path) -> dict[int, str]:
+    """wnid per id of all synsets; raises ValueError over whatever is wrong with the file."""
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     try:
         synsets = loadmat(path, squeeze_me=True, struct_as_record=True)["synsets"]
-        entries = {
-            int(number): str(wnid) for number, wnid in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)
-        }
-    except (KeyError, ValueError, TypeError, NotImplementedError, OSError, MatReadError) as error:
-        raise UserError(
-            f"{path} is not the development kit's table of classes ({error}): get it anew or remove it"
-        ) from error
-    return {number: wnid for number, wnid in entries.items() if number <= 1000}
+        numbers, wnids = map(int, synsets["ILSVRC2012_ID"]), map(str, synsets["WNID"])
+        pairs = list(zip(numbers, wnids, strict=True))
+    except Exception as error:  # of any kind: scipy trusts the file
+        raise ValueError(str(error)) from error
+    if len(dict(pairs)) != len(pairs) or not all(WNID_PATTERN.fullmatch(wnid) for _, wnid in pairs):
+        raise ValueError("an id twice, or a wnid that is none")
+    return dict(pairs)
 
 
 def wnids_of_labels(
@@ -140,7 +177,7 @@ def _check_labels(path: Path, labels: Sequence[int], names: Iterable[str], table
     checked = wrong = as_devkit = 0
     example = ""
     for label, name in zip(labels, names, strict=True):
-        match = _WNID.search(name)
+        match = WNID_PATTERN.search(name)
         wnid = match.group() if match else next((known for part, known in landmarks.items() if part in name), None)
         if wnid not in label_of:
             continue

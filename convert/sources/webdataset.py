@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ from convert.sources.truth import wnids_of_labels
 
 LABEL_SUFFIX = ".cls"
 _LABEL_BYTES_MAX = 16
+_LABEL = re.compile(rb"\s*-?\d+\s*")  # int() would take 1_0 for 10
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,7 @@ def _add(found: dict[str, Member], member: Member, path: Path, kind: str) -> Non
 
 def _label_number(stream: BinaryIO, member: Member, path: Path) -> int:
     stream.seek(member.offset)
-    text = stream.read(min(member.length, _LABEL_BYTES_MAX))
-    try:
-        return int(text)
-    except ValueError as error:
-        raise UserError(f"{member.name} in {path} holds {text!r} instead of a label number") from error
+    text = stream.read(min(member.length, _LABEL_BYTES_MAX + 1))
+    if len(text) > _LABEL_BYTES_MAX or not _LABEL.fullmatch(text):
+        raise UserError(f"{member.name} in {path} holds {text!r} instead of a label number")
+    return int(text)

@@ -52,6 +52,14 @@ def rotated(orientation: int) -> bytes:
     return saved(Image.fromarray(pixels()).transpose(turn), "JPEG", quality=95, subsampling=0, exif=exif)
 
 
+def with_long_orientation(data: bytes) -> bytes:
+    """The same with its EXIF orientation stored in four bytes instead of two."""
+    short = struct.pack(">HHI", 0x0112, 3, 1)
+    position = data.index(short)
+    value = struct.unpack_from(">H", data, position + 8)[0]
+    return data[:position] + struct.pack(">HHII", 0x0112, 4, 1, value) + data[position + 12 :]
+
+
 def without_adobe_marker(data: bytes) -> bytes:
     position = data.index(b"\xff\xee")
     length = struct.unpack_from(">H", data, position + 2)[0]
@@ -111,12 +119,14 @@ GOOD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "webp": (lambda: saved(Image.fromarray(pixels()), "WEBP", lossless=True), "WEBP file"),
     "gif": (lambda: saved(Image.fromarray(pixels()).quantize(250), "GIF"), "GIF file"),
+    "tiff": (lambda: saved(Image.fromarray(pixels()), "TIFF"), "TIFF file"),
     "bmp": (lambda: saved(Image.fromarray(pixels()), "BMP"), "BMP file"),
     "exif 2": (lambda: rotated(2), "EXIF orientation 2"),
     "exif 3": (lambda: rotated(3), "EXIF orientation 3"),
     "exif 4": (lambda: rotated(4), "EXIF orientation 4"),
     "exif 5": (lambda: rotated(5), "EXIF orientation 5"),
     "exif 6": (lambda: rotated(6), "EXIF orientation 6"),
+    "exif 6 in four bytes": (lambda: with_long_orientation(rotated(6)), "EXIF orientation 6"),
     "exif 7": (lambda: rotated(7), "EXIF orientation 7"),
     "exif 8": (lambda: rotated(8), "EXIF orientation 8"),
 }

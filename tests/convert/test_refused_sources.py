@@ -105,9 +105,9 @@ def test_compressed_and_unknown_files_are_refused(tree, tmp_path):
     (tmp_path / "train.tar").write_bytes(b"\x1f\x8b" + bytes(2000))
     with pytest.raises(UserError, match="compressed archives must be unpacked"):
         recognise(tmp_path / "train.tar")
-    (tmp_path / "train.zip").touch()
+    (tmp_path / "train.7z").touch()
     with pytest.raises(UserError, match=r"neither a \.tar nor a \.parquet"):
-        recognise(tmp_path / "train.zip")
+        recognise(tmp_path / "train.7z")
     (tmp_path / "x.parquet").write_bytes(b"no")
     with pytest.raises(UserError, match="not a Parquet file"):
         open_source(tmp_path / "x.parquet", TABLE).listing()

@@ -1,0 +1,360 @@
+"""Sources that would lose images, or give them wrong classes, without a word: refused, each in a sentence that says why."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from unittest import mock
+
+import convert_packed as packed
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy.io import savemat
+
+from convert.classes import load_imagenet1k
+from convert.errors import UserError
+from convert.sources import base, open_source, recognise
+from convert.sources.tars import members
+from convert.sources.truth import META_NAME, TRUTH_NAME
+
+TABLE = load_imagenet1k()
+ONE, TWO = "n01440764", "n01443537"
+
+
+def keys(path: Path, **options) -> list[str]:
+    return open_source(path, TABLE, **options).listing().column("key").to_pylist()
+
+
+def refused(path: Path, message: str, **options) -> None:
+    with pytest.raises(UserError, match=message):
+        keys(path, **options)
+
+
+def tar_bytes(*names: str, data: bytes = b"image", form: int = tarfile.GNU_FORMAT) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as archive:
+        for name in names:
+            packed.add(archive, name, data)
+    return stream.getvalue()
+
+
+def tar_of(path: Path, *names: str, **options) -> Path:
+    path.write_bytes(tar_bytes(*names, **options))
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path) -> Path:
+    """Two class folders with an image each."""
+    for wnid in (ONE, TWO):
+        (tmp_path / "train" / wnid).mkdir(parents=True)
+        (tmp_path / "train" / wnid / f"{wnid}_1.JPEG").write_bytes(b"image")
+    return tmp_path / "train"
+
+
+def test_what_systems_leave_in_folders_is_no_class_and_no_image(folders):
+    for name in (".ipynb_checkpoints/a.JPEG", f"__MACOSX/{ONE}/._a.JPEG", f"{ONE}/Thumbs.db", ".DS_Store", "@eaDir/x"):
+        (folders / name).parent.mkdir(parents=True, exist_ok=True)
+        (folders / name).write_bytes(b"junk")
+    assert keys(folders) == [f"{wnid}/{wnid}_1.JPEG" for wnid in (ONE, TWO)]
+
+
+def test_images_of_every_kind_that_can_be_read_are_listed(folders):
+    for suffix in ("JPG", "webp", "BMP", "gif", "tif", "tiff", "png"):
+        (folders / ONE / f"a b é.{suffix}").write_bytes(b"image")
+    assert len(keys(folders)) == 9
+
+
+def test_linked_folders_and_files_count(folders, tmp_path):
+    (tmp_path / "linked" / TWO).mkdir(parents=True)
+    (tmp_path / "linked" / ONE).symlink_to(folders / ONE)
+    (tmp_path / "linked" / TWO / f"{TWO}_1.JPEG").symlink_to(folders / TWO / f"{TWO}_1.JPEG")
+    assert keys(tmp_path / "linked") == keys(folders)
+
+
+@pytest.mark.parametrize("name", ["n01484850", f"{ONE}/x.JPEG"])
+@pytest.mark.parametrize("target", ["/nowhere", "itself"])
+def test_links_that_lead_nowhere_are_refused(folders, name, target):
+    (folders / name).symlink_to(folders / name if target == "itself" else target)
+    refused(folders, f"{name} is a link that leads nowhere")
+
+
+@pytest.mark.parametrize("package", [packed.parquet, packed.webdataset])
+def test_a_file_whose_link_leads_nowhere_is_refused(tree, tmp_path, package):
+    """As in the cache of an interrupted download."""
+    folder = package(tree / "train", tmp_path / "packed")
+    some = next(folder.iterdir())
+    some.unlink()
+    some.symlink_to("../blobs/missing")
+    refused(folder, f"{some.name} is a link that leads nowhere")
+
+
+def test_a_folder_that_cannot_be_read_is_named(folders):
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == TWO:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    with mock.patch.object(base.os, "scandir", refuse):
+        refused(folders, f"cannot read .*{TWO} .Permission denied")
+
+
+def test_a_class_folder_without_images_is_refused(folders):
+    (folders / "n01484850").mkdir()
+    refused(folders, "class folder .*n01484850 holds no images")
+
+
+def test_images_deeper_than_class_folders_are_refused(folders):
+    shutil.copytree(folders / ONE, folders / TWO / "more")
+    refused(folders, f"{TWO}/more holds images too deep")
+    refused(folders.parent, "holds images too deep")  # the folder of all splits
+
+
+def test_a_folder_of_splits_is_not_taken_for_classes(tmp_path):
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG").write_bytes(b"image")
+    refused(tmp_path, "val holds ILSVRC2012_val_00000001.JPEG, so it is a split and not a class")
+
+
+def test_a_file_too_large_to_be_an_image_is_refused(folders):
+    with (folders / ONE / "x.JPEG").open("wb") as stream:
+        stream.truncate(base.IMAGE_BYTES_MAX + 1)  # takes no space
+    refused(folders, f"{ONE}/x.JPEG in .* has 536,870,913 bytes")
+
+
+@pytest.fixture
+def flat(tmp_path) -> Path:
+    """Three validation images; the ground truth has to be written."""
+    (tmp_path / "val").mkdir()
+    for number in (1, 2, 3):
+        (tmp_path / "val" / f"ILSVRC2012_val_{number:08d}.JPEG").write_bytes(b"image")
+    return tmp_path / "val"
+
+
+FLAT_KEYS = [
+    "n01751748/ILSVRC2012_val_00000001.JPEG",
+    "n02105855/ILSVRC2012_val_00000003.JPEG",
+    "n09193705/ILSVRC2012_val_00000002.JPEG",
+]
+
+
+@pytest.mark.parametrize("text", [b"490\r\n361\r\n171\r\n\r\n", b"\xef\xbb\xbf490\n361\n171"])
+def test_ground_truth_from_other_systems_is_read(flat, text):
+    (flat.parent / TRUTH_NAME).write_bytes(text)
+    assert keys(flat) == FLAT_KEYS
+
+
+def test_a_ground_truth_of_another_length_is_refused(flat):
+    for count in (4, 50_001):
+        (flat.parent / TRUTH_NAME).write_text("490\n" * count)
+        refused(flat, f"has {count:,} lines, the last image is number 3")
+        refused(
+            tar_of(flat.parent / "val.tar", *(path.name for path in flat.iterdir())),
+            "lines, the last image is number 3",
+        )
+
+
+def test_test_images_do_not_get_the_ground_truth_of_validation(flat):
+    (flat.parent / TRUTH_NAME).write_text("490\n361\n171\n")
+    for path in list(flat.iterdir()):
+        path.rename(path.with_name(path.name.replace("val", "test")))
+    refused(flat, "ILSVRC2012_test_.* has no number")
+
+
+@pytest.mark.parametrize("folder", ["val", "./imagenet/val"])
+def test_flat_validation_images_may_lie_in_a_folder_of_their_tar(flat, folder):
+    (flat.parent / TRUTH_NAME).write_text("490\n361\n171\n")
+    path = tar_of(flat.parent / "val.tar", "val/README", *(f"{folder}/{path.name}" for path in flat.iterdir()))
+    assert keys(path) == FLAT_KEYS
+
+
+def synsets(*rows: tuple[int, str]) -> np.ndarray:
+    return np.array(list(rows), np.dtype([("ILSVRC2012_ID", "O"), ("WNID", "O")]))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.arange(3), "only integers"),
+        (synsets((490, ONE), (490, TWO)), "an id twice"),
+        (synsets((490, "../../x"), (361, TWO)), "a wnid that is none"),
+    ],
+)
+def test_a_table_of_other_things_is_refused(flat, value, message):
+    (flat.parent / TRUTH_NAME).write_text("490\n361\n171\n")
+    savemat(flat.parent / META_NAME, {"synsets": value})
+    refused(flat, rf"meta\.mat is not .*{message}")
+
+
+def test_a_table_that_crashes_scipy_is_refused(flat):
+    (flat.parent / TRUTH_NAME).write_text("490\n361\n171\n")
+    savemat(flat.parent / META_NAME, {"synsets": synsets(*((number, f"n{number:08d}") for number in range(1, 30)))})
+    data = bytearray((flat.parent / META_NAME).read_bytes())
+    data[data.index(b"n00000001") - 8] = 255  # the type of that string: ends scipy 1.15 with SIGSEGV
+    (flat.parent / META_NAME).write_bytes(data)
+    refused(flat, r"meta\.mat is not the development kit's table")
+
+
+def test_what_macos_packs_beside_files_is_left_out(tmp_path):
+    one = tar_bytes("._a.JPEG", "a.JPEG")
+    with tarfile.open(tmp_path / "train.tar", "w") as archive:
+        packed.add(archive, f"._{ONE}.tar", b"junk" * 500)
+        packed.add(archive, f"{ONE}.tar", one)
+    assert keys(tmp_path / "train.tar") == [f"{ONE}/a.JPEG"]
+    path = tar_of(tmp_path / "folders.tar", f"train/{ONE}/a.JPEG", "train/.ipynb_checkpoints/a.JPEG", "./._train")
+    assert keys(path) == [f"{ONE}/a.JPEG"]
+    path = tar_of(tmp_path / "train-0.tar", "._a.jpg", "a.jpg", "._a.cls", "a.cls", data=b"1")
+    assert keys(path) == [f"{TWO}/a.JPEG"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((f"train/{ONE}/a.JPEG", f"val/{ONE}/b.JPEG"), f"class {ONE} twice, in train/{ONE} and val/{ONE}"),
+        ((f"{ONE}/images/a.JPEG", f"{TWO}/images/a.JPEG"), f"holds images in {ONE}/images, a folder in"),
+        (("cats/a.JPEG", "cats/more/b.JPEG"), "holds images in cats/more"),
+        (("cats/more/b.JPEG", "cats/a.JPEG"), "holds images in cats, a folder in or around"),
+        ((f"{ONE}/a.JPEG", "b.JPEG"), "nothing tells the class of b.JPEG"),
+        ((f"{ONE}/a\0b.JPEG",), "it is refused"),
+    ],
+)
+def test_a_tar_of_more_than_class_folders_is_refused(tmp_path, names, message):
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        for name in names:
+            info = tarfile.TarInfo("x")
+            info.pax_headers = {"path": name}
+            archive.addfile(info)
+    refused(tmp_path / "x.tar", message)
+
+
+def test_a_class_that_is_compressed_or_empty_is_not_lost(tmp_path):
+    one = tar_bytes("a.JPEG")
+    for name, data, message in (
+        (f"{TWO}.tar.gz", gzip.compress(one), r"n01443537\.tar\.gz.* is compressed"),
+        (f"{TWO}.tar", gzip.compress(one), r"n01443537\.tar in .* compressed"),
+        (f"{TWO}.tar", bytes(10_240), r"n01443537\.tar.* holds no images of its class"),
+        (f"{TWO}.tar", b"", r"n01443537\.tar.* has no end mark"),
+    ):
+        with tarfile.open(tmp_path / "train.tar", "w") as archive:
+            packed.add(archive, f"{ONE}.tar", one)
+            packed.add(archive, name, data)
+        refused(tmp_path / "train.tar", message)
+        folder = tmp_path / f"of-{len(data)}-{name}"
+        folder.mkdir()
+        (folder / f"{ONE}.tar").write_bytes(one)
+        (folder / name).write_bytes(data)
+        refused(folder, TWO, kind="tar")
+
+
+@pytest.mark.parametrize("name", ["train.tar.gz", "train.tgz", "train-0000.tar.zst"])
+def test_compressed_sources_are_told_to_be(tmp_path, name):
+    (tmp_path / name).touch()
+    for path in (tmp_path, tmp_path / name):
+        refused(path, f"{name} is compressed")
+
+
+def test_the_folder_of_the_downloads_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "ILSVRC2012_img_train.tar", "w") as archive:
+        packed.add(archive, f"{ONE}.tar", tar_bytes("a.JPEG"))
+    tar_of(tmp_path / "ILSVRC2012_img_val.tar", "ILSVRC2012_val_00000001.JPEG")
+    (tmp_path / "ILSVRC2012_devkit_t12.tar.gz").touch()
+    refused(tmp_path, "img_train.tar holds no images of its class.* is given itself, not its folder")
+    (tmp_path / "ILSVRC2012_img_train.tar").unlink()
+    refused(tmp_path, "nothing tells the class of ILSVRC2012_val_00000001.JPEG.* give the archive itself")
+
+
+@pytest.mark.parametrize("package", [packed.tar_of_tars, packed.tar_of_folders])
+def test_an_archive_cut_anywhere_is_refused(tree, tmp_path, package):
+    path = package(tree / "train", tmp_path / "packed")
+    whole = path.read_bytes()
+    rows = len(keys(path))
+    last = max(member.offset + member.length for member in members(path))
+    for cut in {*range(512, last, len(whole) // 150 // 512 * 512), last - 1, last // 512 * 512}:
+        os.truncate(path, cut)
+        refused(path, "truncated|damaged")
+        path.write_bytes(whole)
+    assert len(keys(path)) == rows
+
+
+def test_what_is_appended_to_an_archive_is_not_lost(tmp_path):
+    (tmp_path / "train.tar").write_bytes(tar_bytes(f"{ONE}/a.JPEG") + tar_bytes(f"{ONE}/b.JPEG"))
+    refused(tmp_path / "train.tar", "something was appended")
+
+
+def header(kind: bytes, size: int) -> bytes:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def test_headers_that_want_memory_or_stack_without_end_are_refused(tmp_path):
+    with (tmp_path / "x.tar").open("wb") as stream:
+        stream.write(header(tarfile.XHDTYPE, 1 << 31))
+        stream.truncate(1 << 32)  # takes no space
+    refused(tmp_path / "x.tar", "a header of 2,147,483,648 bytes")
+    (tmp_path / "x.tar").write_bytes((header(tarfile.GNUTYPE_LONGNAME, 2) + b"y".ljust(512, b"\0")) * 3000)
+    refused(tmp_path / "x.tar", "is damaged .*recursion")
+
+
+@pytest.mark.parametrize("label", [b"1_0", b"7               9", b"tench", b""])
+def test_a_webdataset_label_is_a_number_and_nothing_else(tmp_path, label):
+    with tarfile.open(tmp_path / "train-0.tar", "w") as archive:
+        packed.add(archive, "a.jpg", b"image")
+        packed.add(archive, "a.cls", label)
+    refused(tmp_path / "train-0.tar", "instead of a label number")
+
+
+def rows(names: list[str] | None = None) -> pa.Table:
+    table = pa.table({"image": [{"bytes": b"image", "path": f"a_{row}.JPEG"} for row in range(3)], "label": [0, 1, 2]})
+    text = json.dumps({"info": {"features": {"label": {"names": names or []}}}})
+    return table.replace_schema_metadata({"huggingface": text})
+
+
+def test_parquet_files_that_name_other_classes_are_refused(tmp_path):
+    path = tmp_path / "x.parquet"
+    names = [entry.name for entry in TABLE]
+    pq.write_table(rows(names), path)
+    assert keys(path)[0] == f"{ONE}/a_0.JPEG"
+    pq.write_table(rows([entry.name for entry in sorted(TABLE, key=lambda entry: entry.devkit_id)]), path)
+    refused(path, "numbers its classes in another order than the table")
+    pq.write_table(rows(["tench", "English springer", "cassette player"]), path)
+    refused(path, "names 3 classes, the table has 1,000")
+    assert len(keys(path, force_labels=True)) == 3
+    pq.write_table(rows([TWO, ONE, "n01484850"]), path)
+    assert keys(path)[0] == f"{ONE}/a_1.JPEG"
+
+
+def test_parquet_columns_twice_or_with_dots_are_refused(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(rows().append_column("label", pa.array([1, 1, 1])), path)
+    refused(path, "no column label, or several")
+    pq.write_table(pa.table({"image.bytes": [b"x"], "image.path": ["a"], "label": [1]}), path)
+    refused(path, "no column image, or several")
+
+
+def test_a_download_that_lacks_a_file_is_refused(tree, tmp_path):
+    folder = packed.all_splits(packed.parquet, tree, tmp_path / "data")
+    (folder / "train-00000-of-00002.parquet").unlink()
+    refused(folder, r"lacks 1 of 2 files, the first is number 00000-of-00002", split="train")
+    assert keys(folder, split="val", force_labels=True)
+    assert recognise(folder) == "parquet"
+
+
+def test_a_row_group_is_read_in_pieces(tmp_path):
+    images = [bytes([row % 256]) * (row + 1) for row in range(500)]
+    table = pa.table({"image": [{"bytes": data, "path": None} for data in images], "label": [0] * 500})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=300)
+    reader = open_source(tmp_path / "x.parquet", TABLE).reader()
+    for row in (499, 0, 63, 64, 299, 300, 128):
+        assert reader.read("x.parquet", row, -1) == images[row]
+    with pytest.raises(UserError, match="cannot read row 500"):
+        reader.read("x.parquet", 500, -1)
