@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 
 from convert import __version__, classes, plan, shards, work
-from convert.errors import UserError
 from convert.manifest import ClassEntry
 from convert.options import RunOptions
 from convert.sources import Source, open_source
@@ -58,13 +57,10 @@ def prepare(options: RunOptions) -> Conversion:
         UserError: the source or its labels are at fault.
     """
     table = classes.table_for(options.classes, force_order=options.force_labels)
-    try:
-        source = open_source(
-            options.source, table, options.source_kind, options.devkit, options.force_labels, options.split
-        )
-        listing = source.listing()
-    except OSError as error:
-        raise UserError(f"cannot read the source {options.source} ({error}): put it right") from error
+    source = open_source(
+        options.source, table, options.source_kind, options.devkit, options.force_labels, options.split
+    )
+    listing = source.listing()
     wnids = listing.column("wnid").unique().to_pylist()
     entries = classes.resolve_classes(options.classes, wnids, force_order=options.force_labels)
     listing = _with_labels(listing, entries)

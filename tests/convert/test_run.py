@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 from typing import Any
 
@@ -220,12 +218,3 @@ def test_the_longest_path_that_is_taken_can_be_worked_in(tree, tmp_path):
     assert len(bytes(output)) == _PATH_BYTES_MAX
     make(tree, output)
     assert verify(VerifyOptions(output)) == 0
-
-
-def test_a_source_that_may_not_be_read_is_named(tree, tmp_path, monkeypatch):
-    def scandir(_):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(UserError, match=r"cannot read the source .*Permission denied"):
-        make(tree, tmp_path / "out")
