@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -14,10 +14,8 @@ def one_cpu() -> Iterator[None]:
 
     For work that is handed from thread to thread, each waiting for the last, as MindRecord hands on what it writes: with
     a worker process on every CPU a new thread is put behind another worker's time slice (two workers then write 1.3
-    times as much as one, and 1.8 times with this). Does nothing where the C library cannot tell the CPU.
-
-    Raises:
-        OSError: the system does not let a thread choose its CPU.
+    times as much as one, and 1.8 times with this). Does nothing where the C library cannot tell the CPU or the system does not
+    let a thread choose it: the work is then slower, not another.
     """
     current_cpu = getattr(ctypes.CDLL(None), "sched_getcpu", None)
     cpu = current_cpu() if current_cpu is not None else -1
@@ -25,8 +23,10 @@ def one_cpu() -> Iterator[None]:
         yield
         return
     allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
+    with suppress(OSError):
+        os.sched_setaffinity(0, {cpu})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, allowed)
+        with suppress(OSError):  # where the CPUs were changed from outside meanwhile, the system has moved the thread
+            os.sched_setaffinity(0, allowed)

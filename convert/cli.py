@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from convert.errors import UserError
@@ -37,6 +38,7 @@ def main_single(prog: str, command: Command, argv: Sequence[str] | None = None) 
     """Parse `argv` (the process's own by default) for one command, run it, exit with its status."""
     import tyro
 
+    _fill_closed_streams()
     options = tyro.cli(command.options, prog=prog, args=argv)
     sys.exit(_run(command.action, options))
 
@@ -47,6 +49,7 @@ def main_subcommands(
     """Parse `argv` for the named sub-command, run it, exit with its status."""
     import tyro
 
+    _fill_closed_streams()
     by_type = {command.options: command.action for command in commands.values()}
     options = tyro.extras.subcommand_cli_from_dict(
         {name: command.options for name, command in commands.items()},
@@ -57,6 +60,18 @@ def main_subcommands(
     sys.exit(_run(by_type[type(options)], options))
 
 
+def _fill_closed_streams() -> None:
+    """Give what was closed (`>&-`) of the three standard streams to the null device, for this process and its workers.
+
+    Else the next file that is opened takes the stream's number, and with it what libraries print there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode)  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
 def _run(action: Callable[[Any], int | None], options: object) -> int:
     try:
         status = _carried_out(action, options)
@@ -64,7 +79,14 @@ def _run(action: Callable[[Any], int | None], options: object) -> int:
     except BrokenPipeError:
         if not _output_closed():
             raise
+        _drop_output()
         return EXIT_OUTPUT_CLOSED
+    except OSError:
+        if (why := _output_fault()) is None:
+            raise
+        _drop_output()
+        print(f"error: cannot write the output ({why}): put it right and run the command again", file=sys.stderr)
+        return EXIT_USER_ERROR
     return status
 
 
@@ -80,10 +102,21 @@ def _carried_out(action: Callable[[Any], int | None], options: object) -> int:
 
 
 def _output_closed() -> bool:
-    """Whether the reader of our output has gone, as `head` does; what is still buffered then goes nowhere."""
+    """Whether the reader of our output has gone, as `head` does."""
     output = select.poll()
     output.register(sys.stdout, 0)  # asks for nothing: the closed end of a pipe is told in any case
-    closed = any(event & select.POLLERR for _, event in output.poll(0))
-    if closed:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return closed
+    return any(event & select.POLLERR for _, event in output.poll(0))
+
+
+def _output_fault() -> str | None:
+    """Why our output cannot be written, as on a full disk; None where it can be."""
+    try:
+        print(flush=True)
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -10,7 +11,6 @@ from convert import pool, staging
 from convert.classes import load_imagenet1k
 from convert.errors import UserError
 from convert.estimate import estimate
-from convert.manifest import MANIFEST_NAME
 from convert.options import RunOptions
 from convert.prepare import Conversion, prepare, versions_used
 from convert.sources.base import OPEN_FILES_MAX
@@ -62,9 +62,9 @@ def doctor(options: RunOptions) -> int:
 
 
 def _output_problems(options: RunOptions) -> list[str]:
-    if (options.output / MANIFEST_NAME).exists():
-        return [f"{options.output} holds a dataset already: name another folder"]
     try:
+        if staging.is_finished(options.output):
+            return [f"{options.output} holds a dataset already: name another folder"]
         staging.check_output(options.output)
     except UserError as error:
         return [str(error)]
@@ -115,7 +115,7 @@ def _label_problems(conversion: Conversion) -> list[str]:
 def _existing(path: Path) -> Path:
     """The folder itself, or the closest one above it that exists."""
     path = path.absolute()
-    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+    return next(folder for folder in (path, *path.parents) if os.path.isdir(folder))  # noqa: PTH112
 
 
 def _available_memory_bytes() -> int | None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from convert.errors import UserError
+
 FILE_MODE = 0o644
 """MindSpore writes shards 0600 and checkpoints 0400; datasets and models are there to be shared."""
 
@@ -77,6 +79,20 @@ def published(final: Path) -> Iterator[Path]:
         publish(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def asked_for(final: Path) -> Iterator[Path]:
+    """Like `published`, for a file that the user named.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        with published(final) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UserError(f"cannot write {final} ({error.strerror or error}): name another file") from error
 
 
 def write_bytes(final: Path, data: bytes) -> None:

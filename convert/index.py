@@ -61,7 +61,7 @@ def load_index(directory: Path, manifest: Manifest, columns: list[str]) -> dict[
     """Read columns of `index.parquet` after checking its hash; each array has `manifest.rows` elements.
 
     Raises:
-        UserError: the index is missing, or is not the one that the manifest was written for.
+        UserError: the index is missing, is not the one that the manifest was written for, or holds impossible values.
     """
     table = read_index_table(directory, manifest, columns)
     return {name: table.column(name).to_numpy() for name in columns}
@@ -77,11 +77,39 @@ def read_index_table(directory: Path, manifest: Manifest, columns: list[str] | N
             raise UserError(
                 f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again"
             )
+        if not pq.read_schema(path).equals(INDEX_SCHEMA):
+            raise UserError(f"{path} has other columns than {', '.join(INDEX_SCHEMA.names)}: convert again")
         table = pq.read_table(path, columns=columns)
+    except pa.ArrowException as error:
+        raise UserError(f"{path} is no Parquet file ({error}): restore it or convert again") from error
     except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror}): put it right, or restore the file") from error
+        raise UserError(f"cannot read {path} ({error.strerror or error}): put it right, or restore the file") from error
     if table.num_rows != manifest.rows:
         raise UserError(
             f"{path} has {table.num_rows} rows, the manifest says {manifest.rows}: restore it or convert again"
         )
+    _check_values(path, manifest, table)
     return table
+
+
+def _check_values(path: Path, manifest: Manifest, table: pa.Table) -> None:
+    """Refuse values that no conversion writes, in the columns that were read: nobody who uses them need look again."""
+    many = 1 << 62
+    ranges = {
+        "label": (0, len(manifest.classes)),
+        "shard": (0, len(manifest.shards)),
+        "offset": (0, many),
+        "length": (0, many),
+        "height": (1, many),
+        "width": (1, many),
+    }
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.null_count:
+            raise UserError(f"{path} has rows without {name}: restore it or convert again")
+        if name in ranges and len(column):
+            least, most = pc.call_function("min_max", [column]).as_py().values()
+            low, high = ranges[name]
+            if least < low or most >= high:
+                raise UserError(
+                    f"{path} is damaged: {name} runs from {least} to {most}, must be in [{low}, {high}); restore it or convert again"
+                )

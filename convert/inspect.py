@@ -12,7 +12,7 @@ import pyarrow as pa
 import tyro
 
 from convert.duplicates import duplicate_groups
-from convert.files import published, write_bytes
+from convert.files import asked_for
 from convert.index import read_index_table
 from convert.manifest import Manifest, load_manifest
 from convert.sheet import check_sheet_path, draw_sheet
@@ -41,12 +41,15 @@ class InspectOptions:
     """Look for duplicates in this dataset, too: the other split, stored alike."""
 
     def __post_init__(self) -> None:
-        if self.row is not None and self.key is not None:
-            raise ValueError(f"give row or key, not both, got {self.row} and {self.key!r}")
         if self.out is not None and self.row is None and self.key is None:
             raise ValueError(f"out goes with row or key, got {str(self.out)!r} alone")
+        if self.out is not None:
+            _check_picture_path(self.out)
         if self.sheet is not None:
             check_sheet_path(self.sheet)
+        instead = [name for name in ("row", "key", "sheet", "against") if getattr(self, name) is not None]
+        if len(instead) > 1:
+            raise ValueError(f"give one of row, key, sheet and against, got {' and '.join(instead)}")
 
 
 def inspect(options: InspectOptions) -> int:
@@ -78,14 +81,23 @@ def _extract(options: InspectOptions, manifest: Manifest, row: dict[str, Any]) -
     path = options.out or Path(Path(row["key"]).stem + suffix)
     if manifest.encoding.name == "yuv420" or path.suffix.lower() not in (".jpg", ".jpeg"):
         picture = Image.fromarray(read_rgb(options.dataset, manifest, row))
-        with published(path) as temporary:
+        with asked_for(path) as temporary:
             picture.save(temporary)
     else:
-        write_bytes(path, read_payload(options.dataset, manifest, row))
+        payload = read_payload(options.dataset, manifest, row)
+        with asked_for(path) as temporary:
+            temporary.write_bytes(payload)
     entry = manifest.classes[row["label"]]
     print(
         f"{path}: {row['key']}, id {row['id']}, label {row['label']} ({entry.wnid} {entry.name}), {row['width']}x{row['height']}"
     )
+
+
+def _check_picture_path(path: Path) -> None:
+    from PIL import Image
+
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"out must end in .png, .jpg or as other pictures do, got {str(path)!r}")
 
 
 def _duplicate_lines(options: InspectOptions) -> list[str]:

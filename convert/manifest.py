@@ -15,12 +15,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from convert.errors import UserError
 from convert.files import write_bytes
+from convert.typed import from_json
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -30,6 +33,8 @@ QUARANTINE_NAME = "quarantine"
 """Folder for source files that could not be converted, if the user wanted them kept."""
 
 _SEAL = "manifest_sha256"
+_NAME_BYTES_MAX = 240
+"""Of a shard's name: file systems take 255 bytes, its index needs a few more."""
 
 EncodingName = Literal["yuv420", "original", "jpeg"]
 
@@ -79,6 +84,14 @@ class ShardEntry:
     db_bytes: int
     db_sha256: str
 
+    def __post_init__(self) -> None:
+        plain = Path(self.name).name == self.name and self.name not in ("", ".", "..") and self.name.isprintable()
+        if not plain or len(os.fsencode(self.name)) > _NAME_BYTES_MAX:
+            raise ValueError(f"a shard's name must be a plain file name, got {reprlib.repr(self.name)}")
+        for field, lowest in (("rows", 1), ("data_bytes", 0), ("db_bytes", 0)):
+            if getattr(self, field) < lowest:
+                raise ValueError(f"{field} of {self.name} must be at least {lowest}, got {getattr(self, field)}")
+
 
 @dataclass(frozen=True)
 class SkippedItem:
@@ -94,6 +107,10 @@ class Layout:
 
     header_bytes: int
     page_bytes: int
+
+    def __post_init__(self) -> None:
+        if self.header_bytes < 0 or self.page_bytes < 1:
+            raise ValueError(f"header_bytes must be at least 0 and page_bytes at least 1, got {self}")
 
 
 @dataclass(frozen=True)
@@ -123,9 +140,9 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.rows != sum(shard.rows for shard in self.shards):
             raise ValueError(f"rows is {self.rows}, but the shards' rows add up to {sum(s.rows for s in self.shards)}")
-        for shard in self.shards:
-            if Path(shard.name).name != shard.name or shard.name in ("", ".", ".."):
-                raise ValueError(f"a shard's name must be a plain file name, got {shard.name!r}")
+        for what, names in (("shard", [s.name for s in self.shards]), ("class", [c.wnid for c in self.classes])):
+            if len(set(names)) < len(names):
+                raise ValueError(f"a {what} is listed twice")
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
@@ -155,6 +172,12 @@ def load_manifest(directory: Path) -> Manifest:
         UserError: no such folder, no manifest, unreadable, or of another format version.
     """
     path = directory / MANIFEST_NAME
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise UserError(f"cannot look into {directory} ({error.strerror}): ask for access to it") from error
+    except OSError:
+        pass  # it is not there: told below
     if not directory.is_dir():
         raise UserError(
             f"no dataset at {directory}: the folder does not exist; make one with 'python -m convert run SRC {directory}'"
@@ -171,28 +194,15 @@ def load_manifest(directory: Path) -> Manifest:
         fields = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): put it right, or restore the file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}): restore it or convert again") from error
     version = fields.get("format_version") if isinstance(fields, dict) else None
     if version != FORMAT_VERSION:
         raise UserError(
-            f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}: convert again or use the program's matching version"
+            f"{path} has format version {reprlib.repr(version)}, this program reads {FORMAT_VERSION}: "
+            "convert again or use the program's matching version"
         )
     try:
-        return _manifest_from(fields)
-    except (KeyError, TypeError, ValueError) as error:
+        return from_json(Manifest, {name: value for name, value in fields.items() if name != _SEAL})
+    except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): restore it or convert again") from error
-
-
-def _manifest_from(fields: dict[str, Any]) -> Manifest:
-    fields = {name: value for name, value in fields.items() if name != _SEAL}
-    return Manifest(
-        **{
-            **fields,
-            "encoding": Encoding(**fields["encoding"]),
-            "layout": Layout(**fields["layout"]),
-            "classes": tuple(ClassEntry(**entry) for entry in fields["classes"]),
-            "shards": tuple(ShardEntry(**entry) for entry in fields["shards"]),
-            "skipped": tuple(SkippedItem(**entry) for entry in fields["skipped"]),
-        }
-    )

@@ -17,6 +17,7 @@ from convert.errors import UserError
 from convert.files import published
 from convert.manifest import STAGING_NAME, ShardEntry, SkippedItem
 from convert.shards import DB_SUFFIX
+from convert.typed import from_json
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def read_record(output: Path, index: int) -> ShardRecord | None:
         return None
     try:
         record = _read(path)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{path} is damaged ({error}): remove it and run the same command again, which makes its shard anew"
         ) from error
@@ -70,7 +71,7 @@ def _read(path: Path) -> ShardRecord:
     table = pq.read_table(path)
     metadata = table.schema.metadata or {}
     return ShardRecord(
-        ShardEntry(**json.loads(metadata[b"entry"])),
+        from_json(ShardEntry, json.loads(metadata[b"entry"])),
         table.replace_schema_metadata(None),
-        tuple(SkippedItem(**item) for item in json.loads(metadata[b"skipped"])),
+        from_json(tuple[SkippedItem, ...], json.loads(metadata[b"skipped"])),
     )

@@ -12,7 +12,7 @@ from convert import crew, shards, staging
 from convert.classes import resolve_classes
 from convert.errors import UserError
 from convert.index import INDEX_SCHEMA, logical_digest, write_index
-from convert.manifest import MANIFEST_NAME, ClassEntry, Manifest, load_manifest, write_manifest
+from convert.manifest import ClassEntry, Manifest, load_manifest, write_manifest
 from convert.options import RunOptions
 from convert.prepare import prepare, requested, versions_used
 from convert.record import read_record, record_path
@@ -37,7 +37,7 @@ def run(options: RunOptions) -> int:
         from convert.doctor import doctor
 
         return doctor(options)
-    if (options.output / MANIFEST_NAME).is_file():
+    if staging.is_finished(options.output):
         manifest = _finished(options)
         staging.clear(options.output)
         print(

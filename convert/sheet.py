@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.files import published
+from convert.files import asked_for
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -42,7 +42,11 @@ def check_sheet_path(path: Path) -> None:
 
 
 def draw_sheet(tiles: Sequence[Tile], path: Path, picture_side: int = 156) -> None:
-    """Draw the tiles row by row, up to 8 across, into the image file `path`; larger pictures are reduced to `picture_side` pixels."""
+    """Draw the tiles row by row, up to 8 across, into the image file `path`; larger pictures are reduced to `picture_side` pixels.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     from PIL import Image, ImageDraw
 
     cell = picture_side + 2 * _MARGIN
@@ -62,5 +66,5 @@ def draw_sheet(tiles: Sequence[Tile], path: Path, picture_side: int = 156) -> No
             while draw.textlength(text) > picture_side:
                 text = text[:-1]
             draw.text((left + _MARGIN, top + cell + _LINE * place), text, fill=tile.colour)
-    with published(path) as temporary:
+    with asked_for(path) as temporary:
         sheet.save(temporary)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ PLAN_NAME = "plan.json"
 LOCK_NAME = "lock"
 WORK_PREFIX = "work-"
 """Of the folders where shards are being made."""
+_PATH_BYTES_MAX = 384
+"""Of the output's path: SQLite, which writes the shards' indexes, takes 512 bytes with the work folder's and the file's name."""
 
 
 def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
@@ -36,14 +39,31 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
     ]
 
 
+def is_finished(output: Path) -> bool:
+    """Whether a folder holds a dataset.
+
+    Raises:
+        UserError: that cannot be looked up.
+    """
+    try:
+        return (output / MANIFEST_NAME).is_file()
+    except OSError as error:
+        raise UserError(f"cannot look into {output} ({error.strerror}): name a folder that can be written") from error
+
+
 def check_output(output: Path) -> None:
     """Refuse a place where no conversion can begin or go on.
 
     Raises:
-        UserError: it is a file, or a folder that holds something else.
+        UserError: it is a file or below one, its path is too long, or it is a folder that holds something else.
     """
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output} is a file: name a folder for the dataset")
+    for place in (output, *output.absolute().parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(f"{place} is a file: name a folder for the dataset")
+    if len(os.fsencode(output.absolute())) > _PATH_BYTES_MAX:
+        raise UserError(
+            f"the path {output} is longer than the {_PATH_BYTES_MAX} bytes that MindRecord can work in: name another folder"
+        )
     if output.is_dir() and not (output / STAGING_NAME).is_dir() and any(output.iterdir()):
         raise UserError(f"{output} is neither empty nor a conversion begun earlier: name an empty or a new folder")
 
@@ -65,14 +85,19 @@ def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
         make_folder(staging)
     except OSError as error:
         raise UserError(f"cannot make {staging} ({error.strerror}): name a folder that can be written") from error
-    with _locked(output):
-        _keep_plan(staging, plan)
-        for rubbish in staging.glob(f"{WORK_PREFIX}*"):
-            shutil.rmtree(rubbish)
-        _remove_unpublished(output)
-        yield
-        if (output / MANIFEST_NAME).is_file():
-            _remove(output)
+    try:
+        with _locked(output):
+            if is_finished(output):
+                raise UserError(f"another run has finished {output} meanwhile: run the command again to compare")
+            _keep_plan(staging, plan)
+            for rubbish in staging.glob(f"{WORK_PREFIX}*"):
+                shutil.rmtree(rubbish)
+            _remove_unpublished(output)
+            yield
+            if is_finished(output):
+                _remove(output)
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error}): put it right and run the same command again") from error
 
 
 def clear(output: Path) -> None:
@@ -88,8 +113,12 @@ def _locked(output: Path) -> Iterator[None]:
     with (output / STAGING_NAME / LOCK_NAME).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UserError(f"another run is converting into {output}: wait for it or stop it") from error
+        except OSError as error:
+            raise UserError(
+                f"files in {output} cannot be locked ({error.strerror}): name a folder elsewhere"
+            ) from error
         yield
 
 
@@ -112,6 +141,8 @@ def _keep_plan(staging: Path, plan: dict[str, Any]) -> None:
         return
     try:
         found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError("it holds no settings")
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): remove {staging.parent} and convert again") from error
     # through JSON, so that tuples compare equal to lists

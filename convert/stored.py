@@ -20,7 +20,10 @@ def find_row(index: pa.Table, row_id: int | None, key: str | None) -> dict[str, 
         UserError: there is none.
     """
     name, wanted = ("key", key) if row_id is None else ("id", row_id)
-    row = index.column(name).index(wanted).as_py()
+    try:
+        row = index.column(name).index(wanted).as_py()
+    except (OverflowError, UnicodeEncodeError):  # no id is so large, no key has such characters
+        row = -1
     if row < 0:
         raise UserError(f"no image has the {name} {wanted}; ids run from 0 on, keys look like {index.column('key')[0]}")
     return index.slice(row, 1).to_pylist()[0]
@@ -33,6 +36,8 @@ def read_payload(directory: Path, manifest: Manifest, row: dict[str, Any]) -> by
         UserError: the shard cannot be read, or ends before the image does.
     """
     path = directory / manifest.shards[row["shard"]].name
+    if not path.is_file():  # nor a pipe, which would be waited for
+        raise UserError(f"{path} is missing: run 'python -m convert verify {directory}'")
     try:
         with path.open("rb") as stream:
             stream.seek(row["offset"])

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from convert import images
 from convert.errors import BadImageError, UserError
-from convert.files import move_settled, settle, sha256_file, write_bytes, writer_name
+from convert.files import make_folder, move_settled, settle, sha256_file, writer_name
 from convert.index import INDEX_SCHEMA
 from convert.manifest import QUARANTINE_NAME, STAGING_NAME, Encoding, Layout, ShardEntry, SkippedItem
 from convert.progress import Progress
@@ -75,7 +75,7 @@ def _write(task: ShardTask, folder: Path) -> ShardRecord:
     skipped: list[SkippedItem] = []
     try:
         writer = ShardWriter(path, task.layout)
-        for number, batch in enumerate(_batches(task, skipped), 1):
+        for number, batch in enumerate(_batches(task, folder, skipped), 1):
             writer.write([{name: row[name] for name in STORED_FIELDS} for row in batch])
             for row in batch:
                 del row["image"]
@@ -103,7 +103,7 @@ def _write(task: ShardTask, folder: Path) -> ShardRecord:
     return ShardRecord(entry, index_rows, tuple(skipped))
 
 
-def _batches(task: ShardTask, skipped: list[SkippedItem]) -> Iterator[list[dict]]:
+def _batches(task: ShardTask, folder: Path, skipped: list[SkippedItem]) -> Iterator[list[dict]]:
     """Rows of INDEX_SCHEMA without `offset` and with `image`, in plan order; bad images go to `skipped`."""
     batch: list[dict] = []
     for position, item in enumerate(task.items.to_pylist()):
@@ -112,7 +112,7 @@ def _batches(task: ShardTask, skipped: list[SkippedItem]) -> Iterator[list[dict]
             batch.append(_row(task, position, item, data))
         except BadImageError as error:
             skipped.append(SkippedItem(item["key"], str(error)))
-            _leave_out(task, item, data, error, len(skipped))
+            _leave_out(task, folder, item, data, error, len(skipped))
         if len(batch) == _BATCH_ROWS:
             yield batch
             batch = []
@@ -120,7 +120,7 @@ def _batches(task: ShardTask, skipped: list[SkippedItem]) -> Iterator[list[dict]
         yield batch
 
 
-def _leave_out(task: ShardTask, item: dict, data: bytes, error: BadImageError, count: int) -> None:
+def _leave_out(task: ShardTask, folder: Path, item: dict, data: bytes, error: BadImageError, count: int) -> None:
     if task.on_bad == "fail":
         raise UserError(
             f"{item['key']} (in {item['file']}) cannot be converted: {error}; replace the file, "
@@ -132,7 +132,11 @@ def _leave_out(task: ShardTask, item: dict, data: bytes, error: BadImageError, c
             "is the source damaged?"
         ) from error
     if task.on_bad == "quarantine":
-        write_bytes(task.output / QUARANTINE_NAME / item["key"].replace("/", "__"), data)
+        name, quarantine = item["key"].replace("/", "__"), task.output / QUARANTINE_NAME
+        (folder / name).write_bytes(data)  # what a kill leaves there is cleared away by the next run
+        settle(folder / name)
+        make_folder(quarantine)
+        move_settled((name,), folder, quarantine)
 
 
 def _row(task: ShardTask, position: int, item: dict, data: bytes) -> dict:

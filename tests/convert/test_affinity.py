@@ -1,5 +1,6 @@
 """Threads that hand work to one another stay on one CPU while they do, and only then."""
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,3 +31,12 @@ def test_the_cpus_come_back_after_an_error():
     with pytest.raises(RuntimeError), one_cpu():
         raise RuntimeError
     assert cpus() == before
+
+
+def test_the_work_is_done_where_the_system_does_not_let_a_thread_choose(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    with one_cpu():
+        pass

@@ -8,9 +8,10 @@ import convert_odd as odd
 import pytest
 from convert_making import make, same_files
 
+from convert import crew, work
 from convert.errors import UserError
 from convert.index import read_index_table
-from convert.manifest import QUARANTINE_NAME, load_manifest
+from convert.manifest import QUARANTINE_NAME, STAGING_NAME, load_manifest
 from convert.verify import VerifyOptions, verify
 
 BAD = {
@@ -53,6 +54,26 @@ def test_quarantine_keeps_the_files(damaged, tmp_path):
     kept = {path.name: path.read_bytes() for path in (output / QUARANTINE_NAME).iterdir()}
     assert kept == {key.replace("/", "__"): make_bytes() for key, (make_bytes, _) in BAD.items()}
     assert verify(VerifyOptions(output)) == 0
+
+
+def test_a_quarantined_file_is_written_where_the_next_run_clears_away(damaged, tmp_path, monkeypatch):
+    """So that a kill leaves nothing of it in the quarantine."""
+    written = []
+    real = work.settle
+
+    def settle(file):
+        written.append(file.parent.parent.name)
+        real(file)
+
+    def make_shards(tasks, *_):
+        for task in tasks:
+            work.convert_shard(task)
+        return crew.Cost(cpu_s=1.0)
+
+    monkeypatch.setattr(crew, "make_shards", make_shards)
+    monkeypatch.setattr(work, "settle", settle)
+    output = make(damaged, tmp_path / "out", on_bad="quarantine")
+    assert written == [STAGING_NAME] * (len(BAD) + 2 * len(load_manifest(output).shards))
 
 
 @pytest.mark.parametrize("shard_rows", [10, 100])

@@ -89,6 +89,52 @@ def test_output_that_nobody_reads_any_more_is_no_error(lines):
     assert (talk.returncode, talk.stderr) == (141, "")
 
 
+TALK = (
+    "from dataclasses import dataclass\n"
+    "import os, pathlib, subprocess, sys\n"
+    "from convert.cli import Command, main_single\n"
+    "@dataclass(frozen=True)\n"
+    "class Options: pass\n"
+    "def talk(options):\n"
+    "    with open('data', 'w') as data:\n"
+    "        subprocess.run(['sh', '-c', 'echo to descriptor 1; echo to descriptor 2 >&2'])\n"
+    "        print('line')\n"
+    "        print('line', file=sys.stderr)\n"
+    "        data.write('whole')\n"
+    "main_single('talk', Command(Options, talk), [])\n"
+)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error_and_no_file_takes_their_place(tmp_path, closed):
+    (tmp_path / "talk.py").write_text(TALK)
+    talk = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} talk.py {closed}"],
+        cwd=tmp_path,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert talk.returncode == 0, talk.stderr
+    assert (tmp_path / "data").read_text() == "whole"
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_output_that_cannot_be_written_is_told_in_one_sentence(tmp_path, buffered):
+    (tmp_path / "talk.py").write_text(TALK)
+    with Path("/dev/full").open("w") as full:
+        talk = subprocess.run(
+            [sys.executable, *([] if buffered else ["-u"]), "talk.py"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
+        )
+    assert talk.returncode == 1
+    assert "Traceback" not in talk.stderr
+    assert talk.stderr.splitlines()[-1].startswith("error: cannot write the output (No space left on device)")
+
+
 def test_another_broken_pipe_is_told():
     def action(options):
         raise BrokenPipeError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from convert_making import make, same_files, when_a_worker_shows
 
 import convert.run
-from convert import crew, files, progress, record, work
+from convert import crew, files, progress, record, staging, work
 from convert.errors import UserError
 from convert.manifest import STAGING_NAME, load_manifest
 from convert.run import RunOptions, convert_split, run
@@ -108,6 +109,50 @@ def test_a_second_run_into_the_same_folder_is_refused(tree, tmp_path, monkeypatc
 
     monkeypatch.setattr(crew, "make_shards", intrude)
     make(tree, output, shard_rows=8)
+
+
+def test_a_run_that_began_before_another_finished_leaves_its_dataset_alone(tree, tmp_path, monkeypatch, planes_dataset):
+    output = tmp_path / "out"
+    real_locked = staging._locked
+
+    def locked(folder):
+        """The other run ends after this one has found an unfinished conversion, before it holds the lock."""
+        shutil.copytree(planes_dataset, output, dirs_exist_ok=True)
+        return real_locked(folder)
+
+    monkeypatch.setattr(staging, "_locked", locked)
+    with pytest.raises(UserError, match="another run has finished"):
+        convert_split(RunOptions(tree / "train", output, seed=5))
+    monkeypatch.undo()
+    assert run(RunOptions(tree / "train", output)) == 0
+    assert same_files(output, planes_dataset)
+
+
+def test_a_file_system_without_locks_is_not_taken_for_another_run(tree, tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UserError, match=r"cannot be locked \(Function not implemented\)"):
+        make(tree, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["plan.json", "index.parquet", "manifest.json"])
+def test_a_disk_that_is_full_when_the_shards_are_not_written_is_told_too(
+    tree, tmp_path, monkeypatch, planes_dataset, name
+):
+    real = files.settle
+
+    def settle(temporary):
+        if temporary.name.startswith(f".{name.split('.')[0]}."):
+            raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
+        real(temporary)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "settle", settle)
+        with pytest.raises(UserError, match=r"out cannot be written \(.*No space left.*run the same command again"):
+            make(tree, tmp_path / "out")
+    assert same_files(make(tree, tmp_path / "out"), planes_dataset)
 
 
 def test_what_was_done_is_not_done_again(tree, tmp_path):

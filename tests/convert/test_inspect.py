@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -53,17 +54,52 @@ def test_ids_name_images_too(planes_dataset, tmp_path, capsys):
     assert "id 5," in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", [{"row": 70}, {"row": -1}, {"key": "n01440764/nowhere.JPEG"}])
+@pytest.mark.parametrize(
+    "wrong", [{"row": 70}, {"row": -1}, {"row": 10**30}, {"key": "n01440764/nowhere.JPEG"}, {"key": "\udcff"}]
+)
 def test_an_unknown_image_is_refused(planes_dataset, wrong):
     with pytest.raises(UserError, match="no image has the"):
         inspect(InspectOptions(planes_dataset, **wrong))
 
 
-@pytest.mark.parametrize("wrong", [{"row": 1, "key": "a"}, {"out": "x.png"}, {"sheet": "x.txt"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"row": 1, "key": "a"},
+        {"row": 1, "sheet": "x.png"},
+        {"row": 1, "against": "other"},
+        {"sheet": "x.png", "against": "other"},
+        {"out": "x.png"},
+        {"sheet": "x.txt"},
+        {"row": 1, "out": "x.txt"},
+        {"row": 1, "out": "folder"},
+    ],
+)
 def test_senseless_options_are_refused(tmp_path, wrong):
-    given: Any = {name: Path(value) if name in ("out", "sheet") else value for name, value in wrong.items()}
-    with pytest.raises(ValueError, match=r"row or key|must end"):
+    given: Any = {name: Path(value) if name in ("out", "sheet", "against") else value for name, value in wrong.items()}
+    with pytest.raises(ValueError, match=r"one of row, key|row or key|must end"):
         InspectOptions(tmp_path, **given)
+
+
+@pytest.mark.parametrize(
+    "options", [{"row": 3, "out": "file/x.png"}, {"row": 3, "out": "d.png"}, {"sheet": "file/x.png"}]
+)
+@pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
+def test_files_that_cannot_be_written_are_named(request, tmp_path, name, options):
+    (tmp_path / "file").touch()
+    (tmp_path / "d.png").mkdir()
+    given = {name: tmp_path / value if isinstance(value, str) else value for name, value in options.items()}
+    with pytest.raises(UserError, match=r"cannot write .*\.png \(.*\): name another file"):
+        inspect(InspectOptions(request.getfixturevalue(name), **given))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.png", "file"]
+
+
+def test_a_pipe_in_a_shards_place_is_not_waited_for(planes_dataset, tmp_path):
+    dataset = shutil.copytree(planes_dataset, tmp_path / "data")
+    (dataset / "train.mindrecord000").unlink()
+    os.mkfifo(dataset / "train.mindrecord000")
+    with pytest.raises(UserError, match=r"train\.mindrecord000 is missing"):
+        inspect(InspectOptions(dataset, row=3))
 
 
 def test_a_contact_sheet_is_drawn(planes_dataset, tmp_path):

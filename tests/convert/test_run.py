@@ -17,6 +17,7 @@ from convert.errors import UserError
 from convert.index import INDEX_SCHEMA, read_index_table
 from convert.manifest import STAGING_NAME, load_manifest
 from convert.run import RunOptions, convert_split, run
+from convert.staging import _PATH_BYTES_MAX
 from convert.verify import VerifyOptions, verify
 
 
@@ -196,3 +197,24 @@ def test_capitals_and_suffixes(tmp_path):
 def test_bad_options_are_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RunOptions(tmp_path, tmp_path, **wrong)
+
+
+def test_a_path_longer_than_mindrecord_can_work_in_is_refused_before_anything_is_made(tree, tmp_path):
+    for output, message in (
+        (tmp_path / ("x" * 200) / ("y" * 200), "longer than"),
+        (tmp_path / ("x" * 300), "too long"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run(RunOptions(tree / "train", output))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file is a file: name a folder"):
+        run(RunOptions(tree / "train", tmp_path / "file" / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_longest_path_that_is_taken_can_be_worked_in(tree, tmp_path):
+    output = tmp_path / ("x" * 100)
+    output /= "y" * (_PATH_BYTES_MAX - len(bytes(output)) - 1)
+    assert len(bytes(output)) == _PATH_BYTES_MAX
+    make(tree, output)
+    assert verify(VerifyOptions(output)) == 0

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import convert.verify
 from convert.errors import UserError
+from convert.files import sha256_file
 from convert.index import read_index_table
 from convert.inspect import InspectOptions, inspect
-from convert.manifest import load_manifest
+from convert.manifest import _seal, load_manifest
 from convert.shard_check import check_shard
 from convert.verify import VerifyOptions, verify
 
@@ -158,11 +160,108 @@ def test_swapped_shards_are_found(dataset):
     ],
 )
 def test_an_edited_manifest_is_found(dataset, edit):
+    edit_manifest(dataset, edit)
+    assert str(dataset) in faults(dataset, quick=True)
+
+
+def edit_manifest(dataset, edit, seal=False):
     path = dataset / "manifest.json"
     fields = json.loads(path.read_text())
     edit(fields)
-    path.write_text(json.dumps(fields))
-    assert str(dataset) in faults(dataset, quick=True)
+    path.write_text(json.dumps(fields | ({"manifest_sha256": _seal(fields)} if seal else {})))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda fields: fields.update(rows=70.0), "rows must be of type int, got 70.0"),
+        (lambda fields: fields.update(rows=float("nan")), "rows must be of type int, got nan"),
+        (lambda fields: fields.update(seed="0"), "seed must be of type int, got '0'"),
+        (lambda fields: fields.update(classes={}), "classes must be of type list, got {}"),
+        (lambda fields: fields.update(versions=None), "versions must be of type dict, got None"),
+        (lambda fields: fields["versions"].update(numpy={}), r"versions\.numpy must be of type str, got {}"),
+        (lambda fields: fields["classes"][1].update(name=None), r"classes\[1\]\.name must be of type str, got None"),
+        (lambda fields: fields["classes"][1].update(fields["classes"][0]), "a class is listed twice"),
+        (lambda fields: fields["shards"][1].update(fields["shards"][0]), "a shard is listed twice|add up"),
+        (lambda fields: fields["shards"][0].update(data_bytes="9"), r"shards\[0\]\.data_bytes must be of type int"),
+        (lambda fields: fields["shards"][0].update(rows=-5), "rows of train.mindrecord000 must be at least 1, got -5"),
+        (lambda fields: fields["shards"][0].update(data_sha256=5), "data_sha256 must be of type str"),
+        (lambda fields: fields["shards"][0].update(name="a\0b"), "a shard's name must be a plain file name"),
+        (lambda fields: fields["shards"][0].update(name="x" * 400), "a shard's name must be a plain file name"),
+        (lambda fields: fields["shards"][0].update(name="\ud800"), "a shard's name must be a plain file name"),
+        (lambda fields: fields["shards"][0].update(more=1), "'more' is no field of it"),
+        (lambda fields: fields["layout"].update(page_bytes=-1), "page_bytes at least 1"),
+        (lambda fields: fields["encoding"].pop("quality"), r"encoding\.quality is missing"),
+        (lambda fields: fields["encoding"].update(name=[]), r"encoding\.name must be one of .*, got \[\]"),
+    ],
+)
+def test_a_manifest_with_impossible_values_is_damaged_even_if_it_is_sealed(dataset, edit, message):
+    edit_manifest(dataset, edit, seal=True)
+    with pytest.raises(UserError, match=rf"manifest.json is damaged \(.*{message}.*\): restore it"):
+        load_manifest(dataset)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"format_version":' + "[" * 900 + "]" * 900 + "}", "9" * 5000, "\ud800", "[]", "null"]
+)
+def test_a_manifest_that_is_no_manifest_is_told_in_a_short_sentence(dataset, text):
+    (dataset / "manifest.json").write_text(text, errors="surrogatepass")
+    assert len(faults(dataset).replace(str(dataset), "")) < 300
+
+
+def replace_index(dataset, change):
+    """Change the index, and everything that tells of it."""
+    path = dataset / "index.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    edit_manifest(dataset, lambda fields: fields.update(index_sha256=sha256_file(path)), seal=True)
+
+
+def with_value(name, value):
+    def change(table):
+        values = [value, *table.column(name).to_pylist()[1:]]
+        place = table.schema.get_field_index(name)
+        return table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop_columns(["key"]), "other columns than id, key"),
+        (lambda table: table.append_column("more", table.column("id")), "other columns than id, key"),
+        (with_value("offset", None), "rows without offset"),
+        (with_value("label", 3), r"label runs from 0 to 3, must be in \[0, 3\)"),
+        (with_value("shard", -1), "shard runs from -1 to"),
+        (with_value("offset", -1), "offset runs from -1 to"),
+        (with_value("length", -1), "length runs from -1 to"),
+        (with_value("width", 0), "width runs from 0 to"),
+    ],
+)
+def test_an_index_with_impossible_values_is_refused_even_if_every_hash_agrees(dataset, change, message):
+    replace_index(dataset, change)
+    assert load_manifest(dataset)
+    for command in (lambda: verify(VerifyOptions(dataset)), lambda: inspect(InspectOptions(dataset))):
+        with pytest.raises(UserError, match=message):
+            command()
+
+
+def test_an_index_that_is_no_parquet_is_refused_even_if_its_hash_agrees(dataset):
+    (dataset / "index.parquet").write_bytes(b"hello")
+    edit_manifest(dataset, lambda fields: fields.update(index_sha256=sha256_file(dataset / "index.parquet")), seal=True)
+    assert "index.parquet is no Parquet file" in faults(dataset)
+
+
+def test_a_dataset_that_may_not_be_looked_into_is_told(dataset, monkeypatch):
+    real = Path.stat
+
+    def stat(path, **options):
+        if path.is_relative_to(dataset):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert f"cannot look into {dataset} (Permission denied)" in faults(dataset)
 
 
 def test_a_field_that_nothing_else_depends_on_is_sealed_too(dataset):
