@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from convert.sources import Kind
 from convert.work import OnBad
 
 LOCAL = "local"
+_DASK = re.compile(r"dask://\S+:\d+")
 _SPLITS = ("train", "val", "validation", "test")
 
 
@@ -69,7 +71,7 @@ class RunOptions:
         for name, lowest in (("quality", 1), ("seed", 0), ("max_bad", 0), ("shard_rows", 0), ("workers", 1)):
             if getattr(self, name) < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
-        if self.executor != LOCAL and not self.executor.startswith("dask://"):
+        if self.executor != LOCAL and not _DASK.fullmatch(self.executor):
             raise ValueError(f"executor must be local or dask://HOST:PORT, got {self.executor!r}")
         if self.split and not self.split.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"split must consist of letters, digits, - and _, got {self.split!r}")

@@ -45,6 +45,8 @@ def test_help_needs_no_mindspore(command, tmp_path):
         ["run", "a", "b", "--short-side", "1"],
         ["run", "a", "b", "--encoding", "gif"],
         ["run", "a", "b", "--executor", "slurm"],
+        ["run", "a", "b", "--executor", "dask://"],
+        ["run", "a", "b", "--executor", "dask://host"],
         ["sample", "a", "--classes", "0"],
         ["verify", "a", "--workers", "0"],
         ["dance"],

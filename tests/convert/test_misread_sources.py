@@ -302,7 +302,7 @@ def test_headers_that_want_memory_or_stack_without_end_are_refused(tmp_path):
         stream.truncate(1 << 32)  # takes no space
     refused(tmp_path / "x.tar", "a header of 2,147,483,648 bytes")
     (tmp_path / "x.tar").write_bytes((header(tarfile.GNUTYPE_LONGNAME, 2) + b"y".ljust(512, b"\0")) * 3000)
-    refused(tmp_path / "x.tar", "is damaged .*recursion")
+    refused(tmp_path / "x.tar", "is damaged")  # of recursion, or at the end: MindSpore raises the limit of recursion
 
 
 @pytest.mark.parametrize("label", [b"1_0", b"7               9", b"tench", b""])
