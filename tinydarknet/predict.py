@@ -11,7 +11,6 @@ from typing import Annotated
 import tyro
 
 from convert.cli import EXIT_OK, EXIT_USER_ERROR, Command, main_single
-from convert.errors import UserError
 from convert.sheet import check_sheet_path
 from tinydarknet.config import DeviceConfig
 
@@ -91,10 +90,7 @@ def predict(options: PredictOptions) -> int:
     seconds = time.perf_counter() - start
     print(f"{done} images in {seconds:.1f} s, {done / seconds:.1f} images/s", file=sys.stderr)
     if options.sheet is not None and tiles:
-        try:
-            draw_sheet(tiles, options.sheet)
-        except OSError as error:
-            raise UserError(f"cannot write {options.sheet} ({error.strerror}): choose another --sheet") from error
+        draw_sheet(tiles, options.sheet)
         print(f"{options.sheet}: {len(tiles)} images of {done}", file=sys.stderr)
     return status
 

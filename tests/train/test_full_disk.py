@@ -68,5 +68,5 @@ def test_a_prediction_of_a_name_that_is_no_utf8_and_a_sheet_into_a_file(images, 
     )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr, result.stderr
-    assert f"error: cannot write {tmp_path}/taken/sheet.png (File exists): choose another --sheet" in result.stderr
+    assert f"error: cannot write {tmp_path}/taken/sheet.png (File exists): name another file" in result.stderr
     assert r"caf\\udce9.jpg" in result.stdout

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 from processes import wait_until
@@ -57,7 +58,15 @@ def test_ranks_do_not_outlive_msrun(planes_data, tmp_path):
         assert len(RunFolder(tmp_path / "run").newest_first()) == 1, "the ranks could not save"
 
 
-def test_the_end_of_the_terminal_stops_the_ranks(planes_data, tmp_path):
+@pytest.fixture
+def hangup_heeded() -> Iterator[None]:
+    """Programs started meanwhile heed SIGHUP, even if the tests were started with nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_the_end_of_the_terminal_stops_the_ranks(planes_data, tmp_path, hangup_heeded):
     with endless_launch(planes_data, tmp_path) as launcher:
         launcher.wait_for("step 4 of")
         launcher.process.send_signal(signal.SIGHUP)
