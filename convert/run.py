@@ -94,7 +94,8 @@ def convert_split(options: RunOptions) -> Outcome:
             )
             raise
         wall_s = time.monotonic() - started
-        manifest = _publish(options, conversion.classes, len(plans))
+        with staging.writing(options.output):
+            manifest = _publish(options, conversion.classes, len(plans))
     return Outcome(manifest, listing.num_rows - done_rows, wall_s, cost)
 
 

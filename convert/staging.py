@@ -85,17 +85,25 @@ def opened(output: Path, plan: dict[str, Any]) -> Iterator[None]:
         make_folder(staging)
     except OSError as error:
         raise UserError(f"cannot make {staging} ({error.strerror}): name a folder that can be written") from error
-    try:
-        with _locked(output):
-            if is_finished(output):
-                raise UserError(f"another run has finished {output} meanwhile: run the command again to compare")
+    with _locked(output):
+        if is_finished(output):
+            raise UserError(f"another run has finished {output} meanwhile: run the command again to compare")
+        with writing(output):
             _keep_plan(staging, plan)
             for rubbish in staging.glob(f"{WORK_PREFIX}*"):
                 shutil.rmtree(rubbish)
             _remove_unpublished(output)
-            yield
-            if is_finished(output):
+        yield
+        if is_finished(output):
+            with writing(output):
                 _remove(output)
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Turn the system's refusals to write below `output` into a UserError; nothing else belongs in the block."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error}): put it right and run the same command again") from error
 
@@ -110,7 +118,9 @@ def clear(output: Path) -> None:
 
 @contextmanager
 def _locked(output: Path) -> Iterator[None]:
-    with (output / STAGING_NAME / LOCK_NAME).open("w") as lock:
+    with writing(output):
+        lock = (output / STAGING_NAME / LOCK_NAME).open("w")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

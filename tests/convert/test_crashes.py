@@ -319,3 +319,8 @@ def test_what_a_run_left_that_died_after_its_manifest_is_cleared_away(tree, plan
     output = shutil.copytree(planes_dataset, tmp_path / "out")
     (output / STAGING_NAME).mkdir()
     assert same_files(make(tree, output), planes_dataset)
+
+
+def test_what_fails_beside_the_output_is_not_blamed_on_it(tmp_path):
+    with pytest.raises(BrokenPipeError), staging.opened(tmp_path / "out", {"rows": 1}):
+        raise BrokenPipeError

@@ -1,207 +1,21 @@
-"""Sources that would lose images, or give them wrong classes, without a word: refused, each in a sentence that says why."""
+"""Tars, WebDataset and Parquet that would lose images, or give them wrong classes, without a word: refused, each in a sentence that says why."""
 
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
-import shutil
 import tarfile
-from pathlib import Path
-from unittest import mock
 
 import convert_packed as packed
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.io import savemat
+from convert_misread import ONE, TABLE, TWO, keys, refused, tar_bytes, tar_of
 
-from convert.classes import load_imagenet1k
 from convert.errors import UserError
-from convert.sources import base, open_source, recognise
+from convert.sources import open_source, recognise
 from convert.sources.tars import members
-from convert.sources.truth import META_NAME, TRUTH_NAME
-
-TABLE = load_imagenet1k()
-ONE, TWO = "n01440764", "n01443537"
-
-
-def keys(path: Path, **options) -> list[str]:
-    return open_source(path, TABLE, **options).listing().column("key").to_pylist()
-
-
-def refused(path: Path, message: str, **options) -> None:
-    with pytest.raises(UserError, match=message):
-        keys(path, **options)
-
-
-def tar_bytes(*names: str, data: bytes = b"image", form: int = tarfile.GNU_FORMAT) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=form) as archive:
-        for name in names:
-            packed.add(archive, name, data)
-    return stream.getvalue()
-
-
-def tar_of(path: Path, *names: str, **options) -> Path:
-    path.write_bytes(tar_bytes(*names, **options))
-    return path
-
-
-@pytest.fixture
-def folders(tmp_path) -> Path:
-    """Two class folders with an image each."""
-    for wnid in (ONE, TWO):
-        (tmp_path / "train" / wnid).mkdir(parents=True)
-        (tmp_path / "train" / wnid / f"{wnid}_1.JPEG").write_bytes(b"image")
-    return tmp_path / "train"
-
-
-def test_what_systems_leave_in_folders_is_no_class_and_no_image(folders):
-    for name in (".ipynb_checkpoints/a.JPEG", f"__MACOSX/{ONE}/._a.JPEG", f"{ONE}/Thumbs.db", ".DS_Store", "@eaDir/x"):
-        (folders / name).parent.mkdir(parents=True, exist_ok=True)
-        (folders / name).write_bytes(b"junk")
-    assert keys(folders) == [f"{wnid}/{wnid}_1.JPEG" for wnid in (ONE, TWO)]
-
-
-def test_images_of_every_kind_that_can_be_read_are_listed(folders):
-    for suffix in ("JPG", "webp", "BMP", "gif", "tif", "tiff", "png"):
-        (folders / ONE / f"a b é.{suffix}").write_bytes(b"image")
-    assert len(keys(folders)) == 9
-
-
-def test_linked_folders_and_files_count(folders, tmp_path):
-    (tmp_path / "linked" / TWO).mkdir(parents=True)
-    (tmp_path / "linked" / ONE).symlink_to(folders / ONE)
-    (tmp_path / "linked" / TWO / f"{TWO}_1.JPEG").symlink_to(folders / TWO / f"{TWO}_1.JPEG")
-    assert keys(tmp_path / "linked") == keys(folders)
-
-
-@pytest.mark.parametrize("name", ["n01484850", f"{ONE}/x.JPEG"])
-@pytest.mark.parametrize("target", ["/nowhere", "itself"])
-def test_links_that_lead_nowhere_are_refused(folders, name, target):
-    (folders / name).symlink_to(folders / name if target == "itself" else target)
-    refused(folders, f"{name} is a link that leads nowhere")
-
-
-@pytest.mark.parametrize("package", [packed.parquet, packed.webdataset])
-def test_a_file_whose_link_leads_nowhere_is_refused(tree, tmp_path, package):
-    """As in the cache of an interrupted download."""
-    folder = package(tree / "train", tmp_path / "packed")
-    some = next(folder.iterdir())
-    some.unlink()
-    some.symlink_to("../blobs/missing")
-    refused(folder, f"{some.name} is a link that leads nowhere")
-
-
-def test_a_folder_that_cannot_be_read_is_named(folders):
-    scandir = os.scandir
-
-    def refuse(path):
-        if Path(path).name == TWO:
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    with mock.patch.object(base.os, "scandir", refuse):
-        refused(folders, f"cannot read .*{TWO} .Permission denied")
-
-
-def test_a_class_folder_without_images_is_refused(folders):
-    (folders / "n01484850").mkdir()
-    refused(folders, "class folder .*n01484850 holds no images")
-
-
-def test_images_deeper_than_class_folders_are_refused(folders):
-    shutil.copytree(folders / ONE, folders / TWO / "more")
-    refused(folders, f"{TWO}/more holds images too deep")
-    refused(folders.parent, "holds images too deep")  # the folder of all splits
-
-
-def test_a_folder_of_splits_is_not_taken_for_classes(tmp_path):
-    (tmp_path / "val").mkdir()
-    (tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG").write_bytes(b"image")
-    refused(tmp_path, "val holds ILSVRC2012_val_00000001.JPEG, so it is a split and not a class")
-
-
-def test_a_file_too_large_to_be_an_image_is_refused(folders):
-    with (folders / ONE / "x.JPEG").open("wb") as stream:
-        stream.truncate(base.IMAGE_BYTES_MAX + 1)  # takes no space
-    refused(folders, f"{ONE}/x.JPEG in .* has 536,870,913 bytes")
-
-
-@pytest.fixture
-def flat(tmp_path) -> Path:
-    """Three validation images; the ground truth has to be written."""
-    (tmp_path / "val").mkdir()
-    for number in (1, 2, 3):
-        (tmp_path / "val" / f"ILSVRC2012_val_{number:08d}.JPEG").write_bytes(b"image")
-    return tmp_path / "val"
-
-
-FLAT_KEYS = [
-    "n01751748/ILSVRC2012_val_00000001.JPEG",
-    "n02105855/ILSVRC2012_val_00000003.JPEG",
-    "n09193705/ILSVRC2012_val_00000002.JPEG",
-]
-
-
-@pytest.mark.parametrize("text", [b"490\r\n361\r\n171\r\n\r\n", b"\xef\xbb\xbf490\n361\n171"])
-def test_ground_truth_from_other_systems_is_read(flat, text):
-    (flat.parent / TRUTH_NAME).write_bytes(text)
-    assert keys(flat) == FLAT_KEYS
-
-
-def test_a_ground_truth_of_another_length_is_refused(flat):
-    for count in (4, 50_001):
-        (flat.parent / TRUTH_NAME).write_text("490\n" * count)
-        refused(flat, f"has {count:,} lines, the last image is number 3")
-        refused(
-            tar_of(flat.parent / "val.tar", *(path.name for path in flat.iterdir())),
-            "lines, the last image is number 3",
-        )
-
-
-def test_test_images_do_not_get_the_ground_truth_of_validation(flat):
-    (flat.parent / TRUTH_NAME).write_text("490\n361\n171\n")
-    for path in list(flat.iterdir()):
-        path.rename(path.with_name(path.name.replace("val", "test")))
-    refused(flat, "ILSVRC2012_test_.* has no number")
-
-
-@pytest.mark.parametrize("folder", ["val", "./imagenet/val"])
-def test_flat_validation_images_may_lie_in_a_folder_of_their_tar(flat, folder):
-    (flat.parent / TRUTH_NAME).write_text("490\n361\n171\n")
-    path = tar_of(flat.parent / "val.tar", "val/README", *(f"{folder}/{path.name}" for path in flat.iterdir()))
-    assert keys(path) == FLAT_KEYS
-
-
-def synsets(*rows: tuple[int, str]) -> np.ndarray:
-    return np.array(list(rows), np.dtype([("ILSVRC2012_ID", "O"), ("WNID", "O")]))
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (np.arange(3), "only integers"),
-        (synsets((490, ONE), (490, TWO)), "an id twice"),
-        (synsets((490, "../../x"), (361, TWO)), "a wnid that is none"),
-    ],
-)
-def test_a_table_of_other_things_is_refused(flat, value, message):
-    (flat.parent / TRUTH_NAME).write_text("490\n361\n171\n")
-    savemat(flat.parent / META_NAME, {"synsets": value})
-    refused(flat, rf"meta\.mat is not .*{message}")
-
-
-def test_a_table_that_crashes_scipy_is_refused(flat):
-    (flat.parent / TRUTH_NAME).write_text("490\n361\n171\n")
-    savemat(flat.parent / META_NAME, {"synsets": synsets(*((number, f"n{number:08d}") for number in range(1, 30)))})
-    data = bytearray((flat.parent / META_NAME).read_bytes())
-    data[data.index(b"n00000001") - 8] = 255  # the type of that string: ends scipy 1.15 with SIGSEGV
-    (flat.parent / META_NAME).write_bytes(data)
-    refused(flat, r"meta\.mat is not the development kit's table")
 
 
 def test_what_macos_packs_beside_files_is_left_out(tmp_path):
