@@ -77,9 +77,10 @@ def read_index_table(directory: Path, manifest: Manifest, columns: list[str] | N
             raise UserError(
                 f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again"
             )
-        if not pq.read_schema(path).equals(INDEX_SCHEMA):
-            raise UserError(f"{path} has other columns than {', '.join(INDEX_SCHEMA.names)}: convert again")
-        table = pq.read_table(path, columns=columns)
+        with pq.ParquetFile(path) as file:  # pq.read_table may leave it open for a moment longer
+            if not file.schema_arrow.equals(INDEX_SCHEMA):
+                raise UserError(f"{path} has other columns than {', '.join(INDEX_SCHEMA.names)}: convert again")
+            table = file.read(columns)
     except pa.ArrowException as error:
         raise UserError(f"{path} is no Parquet file ({error}): restore it or convert again") from error
     except OSError as error:
