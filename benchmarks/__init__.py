@@ -1,1 +1,7 @@
-"""Measurements that name the bottleneck; each prints one JSON line per result."""
+"""What each part costs, and which is the bottleneck; the commands stand here, and behind them:
+
+instruments/    how everything is measured: harness, clocks, datasets to measure on
+prediction/     from measured parts to a step that was not measured
+peer_loaders/   other toolkits' loaders
+reporting/      results -> documents
+"""

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import tyro
 
-from benchmarks.results import Result, higher_is_better, identity, load_results, metrics
+from benchmarks.reporting.results import Result, higher_is_better, identity, load_results, metrics
 from convert.cli import Command, main_single
 from convert.errors import UserError
 

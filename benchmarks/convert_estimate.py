@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.convert_rate import link_copies
-from benchmarks.harness import emit
+from benchmarks.instruments.harness import emit
 from convert.cli import Command, main_single
-from convert.images import Check
-from convert.manifest import EncodingName
+from convert.image.encode import Check
+from convert.image.encoding import EncodingName
 
 ROOT = Path(__file__).resolve().parent.parent
 

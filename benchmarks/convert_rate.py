@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import emit
-from benchmarks.loop import loops_per_s
+from benchmarks.instruments.harness import emit
+from benchmarks.instruments.loop import loops_per_s
 from convert.cli import Command, main_single
 from convert.errors import UserError
-from convert.images import Check
-from convert.manifest import EncodingName
+from convert.image.encode import Check
+from convert.image.encoding import EncodingName
 
 _LOOP_SECONDS = 2.0
 _IMAGES_MIN = 2000
@@ -151,8 +151,8 @@ def _measure_scaling(options: ConvertRateOptions, encoding: EncodingName, folder
 
 
 def _convert(options: ConvertRateOptions, encoding: EncodingName, output: Path, workers: int) -> Any:
-    from convert.options import RunOptions
-    from convert.run import convert_split
+    from convert.job.conversion import convert_split
+    from convert.job.options import RunOptions
 
     return convert_split(
         RunOptions(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import emit
+from benchmarks.instruments.harness import emit
 from convert.cli import Command, main_single
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,7 +76,7 @@ def measure_scale(options: ConvertScaleOptions) -> dict[str, Any]:
 
 def write_source(path: Path, images: int, classes: int) -> None:
     """One tar of class tars as ILSVRC2012_img_train.tar is, of tiny images."""
-    from convert.classes import load_imagenet1k
+    from convert.dataset.classes import load_imagenet1k
 
     data = tiny_jpeg()
     padded = data + bytes(-len(data) % tarfile.BLOCKSIZE)
@@ -108,10 +108,10 @@ def _header(name: str, size: int) -> bytes:
 
 def stand_in_for_workers(source: Path, output: Path) -> int:
     """Leave what workers would: a record per shard, and files of the size that it names; returns how many shards."""
-    from convert import staging
-    from convert.options import RunOptions
-    from convert.prepare import prepare
-    from convert.record import write_record
+    from convert.job import staging
+    from convert.job.options import RunOptions
+    from convert.job.plan import prepare
+    from convert.job.staging import write_record
 
     conversion = prepare(RunOptions(source, output))
     with staging.opened(output, conversion.fingerprint):
@@ -133,9 +133,9 @@ def _record(task: Any) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    from convert.index import INDEX_SCHEMA
-    from convert.manifest import ShardEntry
-    from convert.record import ShardRecord
+    from convert.dataset.index import INDEX_SCHEMA
+    from convert.dataset.manifest import ShardEntry
+    from convert.job.staging import ShardRecord
 
     rows, payload = task.items.num_rows, 96
     sides = np.full(rows, 8)

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from benchmarks.clock import cpu_seconds
-from benchmarks.datasets import FEED_KINDS, MeasuredFeed, data_for_feed
-from benchmarks.harness import drop_from_page_cache, emit, process_memory_mb, spread
-from benchmarks.training_feed import TrainingFeed
+from benchmarks.instruments.clock import cpu_seconds
+from benchmarks.instruments.datasets import FEED_KINDS, MeasuredFeed, data_for_feed
+from benchmarks.instruments.harness import drop_from_page_cache, emit, process_memory_mb, spread
+from benchmarks.instruments.training_feed import TrainingFeed
 from convert.cli import Command, main_single
 from convert.errors import UserError
 
@@ -112,7 +112,7 @@ def _against_reference(feed: str, turns: list[dict[str, Repeat]]) -> dict[str, f
 
 
 def _describe(directory: Path) -> dict[str, Any]:
-    from convert.manifest import load_manifest
+    from convert.dataset.manifest import load_manifest
 
     manifest = load_manifest(directory)
     return {
@@ -163,7 +163,7 @@ def _check_shape(options: FeedRateOptions, feed: str, batch: dict[str, Any]) -> 
 
 
 def _rows(directory: Path) -> int:
-    from convert.manifest import load_manifest
+    from convert.dataset.manifest import load_manifest
 
     return load_manifest(directory).rows
 

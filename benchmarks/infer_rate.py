@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.clock import cpu_seconds
-from benchmarks.harness import emit, percentiles, spread
+from benchmarks.instruments.clock import cpu_seconds
+from benchmarks.instruments.harness import emit, percentiles, spread
 from convert.cli import Command, main_single
 from tinydarknet.config import check_image_side
 
@@ -71,8 +71,8 @@ def measure_inference(options: InferRateOptions) -> list[dict[str, Any]]:
 
 def _make_files(options: InferRateOptions, folder: Path) -> dict[Kind, Path]:
     """The checkpoint and its exports."""
-    from tinydarknet.export import export_checkpoint
-    from tinydarknet.exporting.options import ExportOptions
+    from tinydarknet.export.__main__ import export_checkpoint
+    from tinydarknet.export.options import ExportOptions
 
     checkpoint = options.checkpoint_path or _initial_checkpoint(folder / "initial.ckpt", options.image_size)
     with contextlib.redirect_stdout(sys.stderr):
@@ -107,14 +107,12 @@ def _initial_checkpoint(path: Path, image_size: int) -> Path:
 
 def _quantized(checkpoint: Path, image_size: int, float32: Path, path: Path) -> Path:
     """An int8 file calibrated on drawn images: as fast as one calibrated on photographs, and of no other use."""
-    from convert.files import sha256_file
-    from tinydarknet.exporting.card import read_card, write_card
-    from tinydarknet.exporting.design import Design
-    from tinydarknet.exporting.folding import fold_batch_norms
-    from tinydarknet.exporting.onnx_graph import build_onnx
-    from tinydarknet.exporting.quantizing import quantize
-    from tinydarknet.exporting.samples import drawn_images
-    from tinydarknet.model_files import load_any
+    from convert.durable_files import sha256_file
+    from tinydarknet.darknet_weights import load_any
+    from tinydarknet.export.card import read_card, write_card
+    from tinydarknet.export.design import Design, fold_batch_norms
+    from tinydarknet.export.onnx_file import build_onnx, quantize
+    from tinydarknet.export.samples import drawn_images
 
     loaded = load_any(checkpoint)
     model = loaded.description.model
@@ -130,7 +128,7 @@ def _measure(options: InferRateOptions, kind: Kind, path: Path) -> dict[str, Any
     import numpy as np
 
     from tinydarknet.config import DeviceConfig
-    from tinydarknet.predicting.predictors import open_predictor
+    from tinydarknet.predict.predictors import open_predictor
 
     start = time.perf_counter()
     predictor = open_predictor(path, DeviceConfig("CPU"))

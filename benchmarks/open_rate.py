@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import emit, process_memory_mb
+from benchmarks.instruments.harness import emit, process_memory_mb
 from convert.cli import Command, main_single
 
 _PAYLOAD_BYTES = 256 * 342 * 3 // 2
@@ -50,8 +50,8 @@ def measure_opening(options: OpenRateOptions) -> dict[str, Any]:
 
 
 def _open(options: OpenRateOptions, folder: Path) -> dict[str, Any]:
-    from tinydarknet.feed.records import Records
-    from tinydarknet.feed.stream import TrainingStream
+    from convert.dataset.dataset import Records
+    from tinydarknet.feed.order import TrainingStream
 
     rss_before_mb = process_memory_mb("VmRSS")
     start = time.perf_counter()
@@ -84,8 +84,8 @@ def _generate(options: OpenRateOptions, folder: Path) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from convert import manifest as contract
-    from convert.index import write_index
+    from convert.dataset import manifest as contract
+    from convert.dataset.index import write_index
 
     ids = np.arange(options.rows, dtype=np.int64)
     shard = ids * options.shards // options.rows

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.harness import emit, spread
+from benchmarks.instruments.harness import emit, spread
 from benchmarks.peer_loaders.catalogue import PEERS
 from benchmarks.peer_loaders.install import OUTCOME_NAME, last_error
 from convert.cli import Command, main_single
@@ -134,11 +134,11 @@ def _outcome(turns: list[_Turn], reason: str | None) -> dict[str, Any]:
 
 def _feeds(options: PeersOptions, folder: Path) -> dict[str, Callable[[], _Turn]]:
     """This project's feeds, on datasets converted from the source."""
-    from benchmarks.datasets import FEED_KINDS
     from benchmarks.feed_rate import FeedRateOptions, take_turn
-    from convert.manifest import load_manifest
-    from convert.options import RunOptions
-    from convert.run import convert_split
+    from benchmarks.instruments.datasets import FEED_KINDS
+    from convert.dataset.manifest import load_manifest
+    from convert.job.conversion import convert_split
+    from convert.job.options import RunOptions
 
     def taker(feed: OurFeed) -> Callable[[], _Turn]:
         encoding = FEED_KINDS[feed].encoding

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from benchmarks.reporting.markers import replace_between
 from benchmarks.reporting.page import benchmarks_page, readme_table
+from benchmarks.reporting.results import load_results
 from benchmarks.reporting.tables import Language
-from benchmarks.results import load_results
 from convert.cli import Command, main_single
+from convert.durable_files import write_bytes
 from convert.errors import UserError
-from convert.files import write_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKER = "measured rates"

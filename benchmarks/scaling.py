@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.feed_rate import FeedRateOptions, Repeat, take_turn
-from benchmarks.harness import emit, spread
+from benchmarks.instruments.harness import emit, spread
 from convert.cli import Command, main_single
 
 Axis = Literal["threads", "ranks", "batch", "shards", "rows"]

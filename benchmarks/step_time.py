@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.budget import REFERENCE_IMAGES_PER_S, cores_needed
-from benchmarks.clock import cpu_seconds
-from benchmarks.harness import emit, percentiles
-from benchmarks.hooks import Stage
-from benchmarks.verdict import name_bottleneck
+from benchmarks.instruments.clock import cpu_seconds
+from benchmarks.instruments.harness import emit, percentiles
+from benchmarks.instruments.hooks import Stage
+from benchmarks.instruments.verdict import name_bottleneck
+from benchmarks.prediction.budget import REFERENCE_IMAGES_PER_S, cores_needed
 from convert.cli import Command, main_single
 from convert.errors import UserError
-from tinydarknet.feed.choosing import FeedName
+from tinydarknet.feed.loader import FeedName
 
 if TYPE_CHECKING:
-    from benchmarks.training_feed import TrainingFeed
+    from benchmarks.instruments.training_feed import TrainingFeed
     from tinydarknet.device import Device
 
 _RATE_SECONDS = 1.0
@@ -81,7 +81,7 @@ class StepTimeOptions:
 
 def time_step(options: StepTimeOptions, data: Path) -> dict[str, Any] | None:
     """Measure everything on this rank; one result for all ranks, from the first of them."""
-    from benchmarks.hooks import slowed
+    from benchmarks.instruments.hooks import slowed
     from tinydarknet.config import DeviceConfig
     from tinydarknet.device import set_up
 
@@ -135,8 +135,8 @@ def _measure(
     """Milliseconds by part of the step and by stage of the feed, and the CPU time of a step."""
     from mindspore import Tensor
 
-    from benchmarks import step_parts
-    from benchmarks.stages import time_feed, time_stages, time_transfer
+    from benchmarks.instruments import step_parts
+    from benchmarks.instruments.stages import time_feed, time_stages, time_transfer
 
     opening = _opening(options, data, device)
     stages = time_stages(opening, options.batches)
@@ -159,8 +159,8 @@ def _measure(
 
 
 def _opening(options: StepTimeOptions, data: Path, device: Device) -> TrainingFeed:
-    from benchmarks.training_feed import TrainingFeed
-    from convert.manifest import load_manifest
+    from benchmarks.instruments.training_feed import TrainingFeed
+    from convert.dataset.manifest import load_manifest
 
     encoding = load_manifest(data).encoding.name
     stage = "crop" if encoding == "yuv420" else "decode"
@@ -261,8 +261,8 @@ def _main(options: StepTimeOptions) -> int:
 
 def _launch(options: StepTimeOptions, data: Path, folder: Path) -> int:
     """Run this program as every rank; show what the first of them wrote."""
-    from benchmarks.ports import free_port
-    from convert.files import write_bytes
+    from benchmarks.instruments.ports import free_port
+    from convert.durable_files import write_bytes
     from tinydarknet.launch import LaunchOptions, launch
 
     output = folder / "result.json"
@@ -296,7 +296,7 @@ def _rank_arguments(options: StepTimeOptions, data: Path, output: Path) -> list[
 
 def _sample(folder: Path, images: int) -> Path:
     """Convert a few of the built-in images, enough for one step."""
-    from convert.options import RunOptions
+    from convert.job.options import RunOptions
     from convert.run import run
     from convert.sample import SampleOptions, sample
 

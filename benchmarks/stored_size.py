@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import emit
+from benchmarks.instruments.harness import emit
 from convert.cli import Command, main_single
 
 _FEED_SECONDS = 2.0
@@ -53,11 +53,11 @@ def measure_sizes(options: StoredSizeOptions) -> list[dict[str, Any]]:
 
 def _measure(options: StoredSizeOptions, short_side: int, output: Path) -> dict[str, Any]:
     from benchmarks.feed_rate import FeedRateOptions, measure_feeds
-    from convert.index import read_index_table
-    from convert.options import RunOptions
+    from convert.dataset.dataset import Records
+    from convert.dataset.index import read_index_table
+    from convert.job.options import RunOptions
     from convert.run import run
     from tinydarknet.feed.augment import Augmentation, draw
-    from tinydarknet.feed.records import Records
 
     with contextlib.redirect_stdout(sys.stderr):
         run(RunOptions(options.source, output, short_side=short_side))
@@ -95,7 +95,7 @@ def _measure(options: StoredSizeOptions, short_side: int, output: Path) -> dict[
 
 
 def _source_rgb(path: Path) -> np.ndarray:
-    from convert.images import decode_rgb
+    from convert.image.encode import decode_rgb
 
     return decode_rgb(path.read_bytes())
 

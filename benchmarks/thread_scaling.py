@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.feed_rate import FeedRateOptions, measure_feeds
-from benchmarks.harness import emit
-from benchmarks.loop import loops_per_s
+from benchmarks.instruments.harness import emit
+from benchmarks.instruments.loop import loops_per_s
 from convert.cli import Command, main_single
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from convert.cli import Command, main_subcommands
 from convert.doctor import doctor
 from convert.inspect import InspectOptions, inspect
-from convert.options import DoctorOptions, RunOptions
+from convert.job.options import DoctorOptions, RunOptions
 from convert.run import run
 from convert.sample import SampleOptions, sample
 from convert.verify import VerifyOptions, verify

@@ -5,15 +5,108 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import tempfile
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from convert import pool, staging
-from convert.classes import load_imagenet1k
+from convert import processors
+from convert.dataset.classes import load_imagenet1k
+from convert.dataset.manifest import STAGING_NAME
 from convert.errors import UserError
-from convert.estimate import estimate
-from convert.options import RunOptions
-from convert.prepare import Conversion, prepare, versions_used
+from convert.job import shard, staging, worker_pool
+from convert.job.options import RunOptions
+from convert.job.plan import Conversion, ShardPlan, prepare, versions_used
+from convert.job.staging import read_record
 from convert.sources.base import OPEN_FILES_MAX
+
+WARM_UP_IMAGES = 8
+"""Images that each worker converts before anything is timed: the first ones take longer, and are not shards' cost."""
+FIRST_IMAGES = 48
+"""Images of each worker's first sample."""
+SECOND_SECONDS = 2.0
+"""About how long the second sample takes; at most one shard per worker."""
+
+_PREFIX = ".convert-doctor-"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the whole conversion would take."""
+
+    start_s: float
+    """Until the workers have loaded their libraries."""
+    images_per_s: float
+    """With all workers at once, once they have started."""
+    seconds: float
+    """From the start of the workers to the end."""
+    output_bytes: int
+
+
+@dataclass(frozen=True)
+class _Sample:
+    images: int
+    """Per worker."""
+    wall_s: float
+    """Of the slowest worker."""
+    stored_bytes: int
+    """Payloads of all workers together."""
+
+
+def estimate(conversion: Conversion, home: Path) -> Estimate:
+    """Convert samples into a folder inside `home`, which is removed again.
+
+    Raises:
+        UserError: a sampled image cannot be converted, nothing can be written into `home`, or a worker process has died.
+    """
+    plans = conversion.plans
+    workers = min(conversion.options.workers, len(plans))
+    shard_images = max(len(plan.rows) for plan in plans)
+    started = time.monotonic()
+    _check_writable(home)
+    with worker_pool.process_pool(workers, worker_pool.PRELOAD_FOR_SHARDS, "Say fewer --workers") as executor:
+        executor.submit(int).result()
+        start_s = time.monotonic() - started
+        _convert(conversion, executor, home, workers, min(WARM_UP_IMAGES, shard_images))
+        first = _convert(conversion, executor, home, workers, min(FIRST_IMAGES, shard_images))
+        wanted = int(first.images * SECOND_SECONDS / first.wall_s)
+        second = _convert(conversion, executor, home, workers, min(max(wanted, 2 * FIRST_IMAGES), shard_images))
+    image_s = second.wall_s / second.images
+    shard_s = 0.0
+    if second.images > first.images and second.wall_s > first.wall_s:
+        image_s = (second.wall_s - first.wall_s) / (second.images - first.images)
+        shard_s = max(0.0, first.wall_s - first.images * image_s)
+    rounds = -(-len(plans) // workers)
+    work_s = rounds * (shard_s + shard_images * image_s)
+    total = conversion.listing.num_rows
+    per_image = second.stored_bytes / (workers * second.images)
+    pages = len(plans) * conversion.task(plans[0], home).layout.page_bytes
+    return Estimate(start_s, total / work_s, start_s + work_s, int(total * per_image) + pages)
+
+
+def _check_writable(home: Path) -> None:
+    try:
+        tempfile.TemporaryDirectory(prefix=_PREFIX, dir=home).cleanup()
+    except OSError as error:
+        raise UserError(f"nothing can be written into {home} ({error.strerror}): name a folder elsewhere") from error
+
+
+def _convert(conversion: Conversion, executor: Executor, home: Path, workers: int, images: int) -> _Sample:
+    """Have each worker convert the first images of a shard of its own."""
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=home) as folder:
+        output = Path(folder)
+        (output / STAGING_NAME).mkdir()
+        tasks = [
+            replace(conversion.task(ShardPlan(worker, 0, plan.rows[:images]), output), name=f"sample{worker}")
+            for worker, plan in enumerate(conversion.plans[:workers])
+        ]
+        futures = [executor.submit(worker_pool.timed, shard.convert_shard, task) for task in tasks]
+        wall_s = max(future.result().wall_s for future in futures)
+        records = [read_record(output, worker) for worker in range(workers)]
+    stored = sum(sum(record.index_rows.column("length").to_pylist()) for record in records if record is not None)
+    return _Sample(images, wall_s, stored)
+
 
 WORKER_BYTES = 300_000_000
 """More than a worker was seen to take (benchmarks/convert_rate.py)."""
@@ -73,9 +166,9 @@ def _output_problems(options: RunOptions) -> list[str]:
 
 def _machine_problems(options: RunOptions, shard_count: int) -> list[str]:
     problems = []
-    if options.workers > pool.usable_cpus():
+    if options.workers > processors.usable_cpus():
         problems.append(
-            f"{options.workers} workers for {pool.usable_cpus()} usable CPUs: say --workers {pool.usable_cpus()}"
+            f"{options.workers} workers for {processors.usable_cpus()} usable CPUs: say --workers {processors.usable_cpus()}"
         )
     available = _available_memory_bytes()
     if available is not None and options.workers * WORKER_BYTES > available:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +13,49 @@ import numpy as np
 import pyarrow as pa
 import tyro
 
-from convert.duplicates import duplicate_groups
-from convert.files import asked_for
-from convert.index import read_index_table
-from convert.manifest import Manifest, load_manifest
-from convert.sheet import check_sheet_path, draw_sheet
-from convert.stored import find_row, read_payload, read_rgb
-from convert.tiles import SHEET_IMAGES, dataset_tiles
+from convert.contact_sheet import Tile, check_sheet_path, draw_sheet
+from convert.dataset.dataset import find_row, read_payload, read_rgb
+from convert.dataset.duplicates import duplicate_groups
+from convert.dataset.index import read_index_table
+from convert.dataset.manifest import Manifest, load_manifest
+from convert.durable_files import asked_for
+
+GROUP = "convert.inspect"
+
+View = Callable[[Path, np.ndarray], np.ndarray]
+"""From a dataset directory and row numbers, int64 [rows], to uint8 [rows, n, H, W, 3]."""
+
+
+def find_views() -> dict[str, View]:
+    """All registered views by their titles, in alphabetical order."""
+    return {point.name: point.load() for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+
+
+SHEET_IMAGES = 20
+
+
+def dataset_tiles(directory: Path, manifest: Manifest) -> list[Tile]:
+    """Labelled images from evenly spaced places of a dataset; every image has equally many tiles, the stored one first."""
+    rows = np.linspace(0, manifest.rows - 1, min(SHEET_IMAGES, manifest.rows)).astype(np.int64)
+    index_rows = read_index_table(directory, manifest).take(rows).to_pylist()
+    # before the views, which need not tell of damage as the stored images do
+    stored = [Tile(read_rgb(directory, manifest, row), _caption(manifest, row)) for row in index_rows]
+    views = {title: view(directory, rows) for title, view in find_views().items()}
+    tiles = []
+    for place, tile in enumerate(stored):
+        tiles.append(tile)
+        for title, pictures in views.items():
+            tiles += [Tile(picture, (f"{title} {turn}",)) for turn, picture in enumerate(pictures[place], 1)]
+    return tiles
+
+
+def _caption(manifest: Manifest, row: dict[str, Any]) -> tuple[str, str]:
+    name = manifest.classes[row["label"]].name.split(",")[0]
+    return (
+        f"{row['id']}: {row['label']} {name}",
+        f"{row['width']}x{row['height']} {row['reason'] or row['action']}",
+    )
+
 
 _BATCH_ROWS = 1 << 14
 """Rows that are Python objects at a time."""

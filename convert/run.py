@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-import pyarrow as pa
-
-from convert import crew, shards, staging
-from convert.classes import resolve_classes
+from convert.dataset.classes import resolve_classes
+from convert.dataset.manifest import Manifest, load_manifest
 from convert.errors import UserError
-from convert.index import INDEX_SCHEMA, logical_digest, write_index
-from convert.manifest import ClassEntry, Manifest, load_manifest, write_manifest
-from convert.options import RunOptions
-from convert.prepare import prepare, requested, versions_used
-from convert.record import read_record, record_path
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a conversion made, and what this run of it cost."""
-
-    manifest: Manifest
-    images: int
-    """Images converted by this run: fewer than the manifest's rows when it went on with an earlier one's work."""
-    wall_s: float
-    """From the workers' start (3 s for MindSpore) to the last shard's end, seconds."""
-    cost: crew.Cost
-    """What the workers spent."""
+from convert.job import conversion, staging
+from convert.job.conversion import convert_split
+from convert.job.options import RunOptions
+from convert.job.plan import requested
 
 
 def run(options: RunOptions) -> int:
@@ -47,9 +30,9 @@ def run(options: RunOptions) -> int:
         )
         return 0
     try:
-        with crew.stoppable():
+        with conversion.stoppable():
             outcome = convert_split(options)
-    except crew.StoppedError as stopped:
+    except conversion.StoppedError as stopped:
         print(f"\n{stopped}", file=sys.stderr)
         return 128 + stopped.signal_number
     manifest = outcome.manifest
@@ -65,38 +48,6 @@ def run(options: RunOptions) -> int:
             f"{outcome.images / outcome.cost.cpu_s:,.0f} images per core-second without it"
         )
     return 0
-
-
-def convert_split(options: RunOptions) -> Outcome:
-    """Convert a split, or finish an earlier conversion of it.
-
-    Raises:
-        UserError: the source, an image, the output folder or a worker process is at fault.
-        convert.crew.StoppedError: within `crew.stoppable`, SIGINT or SIGTERM arrived.
-    """
-    conversion = prepare(options)
-    plans, listing = conversion.plans, conversion.listing
-    with staging.opened(options.output, conversion.fingerprint):
-        records = [read_record(options.output, shard.index) for shard in plans]
-        todo = [shard for shard, record in zip(plans, records, strict=True) if record is None]
-        tasks = [conversion.task(shard, options.output.absolute()) for shard in todo]
-        bad = sum(len(record.skipped) for record in records if record)
-        done_rows = listing.num_rows - sum(len(shard.rows) for shard in todo)
-        if todo and len(todo) < len(plans):
-            print(f"going on: {len(plans) - len(todo)} of {len(plans)} shards are done")
-        started = time.monotonic()
-        try:
-            cost = crew.make_shards(tasks, options, listing.num_rows, done_rows, bad)
-        except crew.StoppedError as stopped:
-            finished = sum(record_path(options.output, shard.index).is_file() for shard in plans)
-            stopped.args = (
-                f"stopped: {finished} of {len(plans)} shards are done; run the same command again to go on",
-            )
-            raise
-        wall_s = time.monotonic() - started
-        with staging.writing(options.output):
-            manifest = _publish(options, conversion.classes, len(plans))
-    return Outcome(manifest, listing.num_rows - done_rows, wall_s, cost)
 
 
 def _finished(options: RunOptions) -> Manifest:
@@ -115,33 +66,4 @@ def _finished(options: RunOptions) -> Manifest:
         raise UserError(
             f"{options.output} is a finished dataset with other settings ({'; '.join(changed)}): name another folder"
         )
-    return manifest
-
-
-def _publish(options: RunOptions, entries: tuple[ClassEntry, ...], shard_count: int) -> Manifest:
-    """Publish the index, then the manifest."""
-    records = [read_record(options.output, index) for index in range(shard_count)]
-    missing = [index for index, record in enumerate(records) if record is None]
-    if missing:
-        raise UserError(
-            f"shard {missing[0]} of {options.output} disappeared during the run: run the same command again"
-        )
-    whole = [record for record in records if record is not None]
-    index = pa.concat_tables([record.index_rows for record in whole]).cast(INDEX_SCHEMA)
-    manifest = Manifest(
-        split=options.split_name(),
-        encoding=options.stored_as(),
-        seed=options.seed,
-        classes=entries,
-        shards=tuple(record.entry for record in whole),
-        layout=shards.layout_for(options.stored_as()),
-        rows=index.num_rows,
-        payload_bytes=sum(index.column("length").to_pylist()),
-        source_bytes=sum(index.column("source_bytes").to_pylist()),
-        index_sha256=write_index(options.output, index),
-        logical_digest=logical_digest(index),
-        skipped=tuple(item for record in whole for item in record.skipped),
-        versions=versions_used(),
-    )
-    write_manifest(options.output, manifest)
     return manifest

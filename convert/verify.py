@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
@@ -13,14 +14,70 @@ import pyarrow as pa
 import tyro
 from tqdm import tqdm
 
-from convert import pool
+from convert import processors
+from convert.dataset.index import INDEX_NAME, logical_digest, read_index_table
+from convert.dataset.manifest import MANIFEST_NAME, QUARANTINE_NAME, STAGING_NAME, Manifest, is_sealed, load_manifest
+from convert.dataset.mindrecord import DB_SUFFIX, read_db
+from convert.durable_files import sha256_file
 from convert.errors import UserError
-from convert.index import INDEX_NAME, logical_digest, read_index_table
-from convert.manifest import MANIFEST_NAME, QUARANTINE_NAME, STAGING_NAME, Manifest, is_sealed, load_manifest
-from convert.shard_check import check_shard
-from convert.shards import DB_SUFFIX
+from convert.image.decode import libjpeg_warning
+from convert.job import worker_pool
 
-_PRELOAD = ("numpy", "cv2", "simplejpeg", "convert.shard_check")
+
+def check_shard(directory: Path, manifest: Manifest, number: int, rows: pa.Table, decode: bool) -> list[str]:
+    """All faults of one shard: hashes, its `.db` against the index, every payload's CRC-32, perhaps its pixels.
+
+    Args:
+        directory: the dataset directory.
+        manifest: its manifest.
+        number: of the shard.
+        rows: the shard's rows of the index.
+        decode: whether to decode every JPEG.
+    """
+    try:
+        return _faults(directory, manifest, number, rows, decode)
+    except OSError as error:
+        return [f"{manifest.shards[number].name} or its {DB_SUFFIX} cannot be read ({error.strerror})"]
+
+
+def _faults(directory: Path, manifest: Manifest, number: int, rows: pa.Table, decode: bool) -> list[str]:
+    shard = manifest.shards[number]
+    path = directory / shard.name
+    database = directory / (shard.name + DB_SUFFIX)
+    faults = []
+    if sha256_file(path) != shard.data_sha256:
+        faults.append(f"{shard.name}: its SHA-256 differs from the manifest's")
+    if sha256_file(database) != shard.db_sha256:
+        faults.append(f"{database.name}: its SHA-256 differs from the manifest's")
+    try:
+        table = read_db(database)
+    except UserError as error:
+        return [*faults, str(error)]
+    found = {
+        "id": table.id,
+        "label": table.label,
+        "height": table.height,
+        "width": table.width,
+        "offset": table.offsets(manifest.layout),
+        "length": table.lengths(),
+    }
+    if len(table.id) != rows.num_rows:
+        return [*faults, f"{database.name} has {len(table.id)} rows, the index {rows.num_rows}"]
+    for name, values in found.items():
+        if not np.array_equal(values, rows.column(name).to_numpy()):
+            faults.append(f"{database.name}: its column {name} differs from the index")
+    shard_bytes = np.memmap(path, np.uint8, "r")
+    columns = [rows.column(name).to_pylist() for name in ("offset", "length", "crc32", "key")]
+    for offset, length, crc32, key in zip(*columns, strict=True):
+        payload = shard_bytes[offset : offset + length]
+        if zlib.crc32(payload.data) != crc32:
+            faults.append(f"{shard.name}: the image {key} is damaged (its CRC-32 differs)")
+        elif decode and manifest.encoding.name != "yuv420" and (why := libjpeg_warning(payload.tobytes())):
+            faults.append(f"{shard.name}: the image {key} does not decode ({why})")
+    return faults
+
+
+_PRELOAD = ("numpy", "cv2", "simplejpeg", "convert.verify")
 
 
 @dataclass(frozen=True)
@@ -33,7 +90,7 @@ class VerifyOptions:
     """Only what needs no reading of shards: names, sizes, the manifest and the index."""
     decode: bool = False
     """Decode every JPEG as well, which takes ten times as long."""
-    workers: int = field(default_factory=pool.usable_cpus)
+    workers: int = field(default_factory=processors.usable_cpus)
     """Worker processes."""
 
     def __post_init__(self) -> None:
@@ -127,7 +184,9 @@ def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -
     faults: list[str] = []
     cpu_s = 0.0
     with (
-        pool.process_pool(min(options.workers, len(manifest.shards)), _PRELOAD, "Say fewer --workers") as executor,
+        worker_pool.process_pool(
+            min(options.workers, len(manifest.shards)), _PRELOAD, "Say fewer --workers"
+        ) as executor,
         tqdm(total=sum(s.data_bytes for s in manifest.shards), unit="B", unit_scale=True, disable=None) as bar,
     ):
         pending = {}
@@ -135,7 +194,7 @@ def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -
             # a slice would be pickled with the buffers of the whole index
             rows = index.slice(int(starts[number]), shard.rows).take(np.arange(shard.rows))
             task = (check_shard, options.dataset, manifest, number, rows, options.decode)
-            pending[executor.submit(pool.timed, *task)] = shard
+            pending[executor.submit(worker_pool.timed, *task)] = shard
         for future in as_completed(pending):
             checked = future.result()
             faults += checked.result

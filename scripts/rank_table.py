@@ -22,8 +22,8 @@ from typing import Annotated, Any
 import tyro
 
 from convert.cli import Command, main_subcommands
+from convert.durable_files import write_bytes
 from convert.errors import UserError
-from convert.files import write_bytes
 
 VERSION = "1.0"
 HCCN_CONF = Path("/etc/hccn.conf")

@@ -11,9 +11,9 @@ from unittest import mock
 
 from processes import wait_until
 
-from convert import crew, work
-from convert.manifest import EncodingName
-from convert.progress import Progress
+from convert.image.encoding import EncodingName
+from convert.job import conversion, shard
+from convert.job.staging import Progress
 from convert.run import RunOptions, run
 
 
@@ -35,7 +35,7 @@ def when_a_worker_shows(action: Callable[[int, int], object], first_shard: int =
 
     Shards before `first_shard` do not count. The others do not go on before that: whoever is seen is in the midst.
     """
-    look, shown = crew.states, []
+    look, shown = conversion.states, []
 
     def states(output: Path) -> list[dict[str, int]]:
         found = look(output)
@@ -47,17 +47,17 @@ def when_a_worker_shows(action: Callable[[int, int], object], first_shard: int =
         return found
 
     with (
-        mock.patch.object(crew, "states", states),
-        mock.patch.object(work, "convert_shard", partial(_held, first_shard)),
+        mock.patch.object(conversion, "states", states),
+        mock.patch.object(shard, "convert_shard", partial(_held, first_shard)),
     ):
         yield
     assert shown, "no worker was seen"
 
 
-_convert_shard = work.convert_shard
+_convert_shard = shard.convert_shard
 
 
-def _held(first_shard: int, task: work.ShardTask) -> int:
+def _held(first_shard: int, task: shard.ShardTask) -> int:
     """`work.convert_shard` in a worker process, held where it has told that it began."""
     report = Progress.report
 

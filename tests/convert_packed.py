@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convert.classes import load_imagenet1k
+from convert.dataset.classes import load_imagenet1k
 
 LABEL_OF = {entry.wnid: label for label, entry in enumerate(load_imagenet1k())}
 DEVKIT_ID = {entry.wnid: entry.devkit_id for entry in load_imagenet1k()}

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor
 
-from convert.manifest import ClassEntry
+from convert.dataset.manifest import ClassEntry
 from tinydarknet.colour import IMAGENET
-from tinydarknet.exporting.samples import dataset_images
+from tinydarknet.export.samples import dataset_images
 from tinydarknet.model import checkpoint
 from tinydarknet.model.architecture import layer_shapes
 from tinydarknet.model.description import Description, ModelDescription, RunState

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("convert", "tinydarknet", "benchmarks")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-SHARED_WITH_TRAINING = {"errors", "cli", "files", "manifest", "index", "classes", "images", "jpeg", "sheet"}
-"""What tinydarknet may know of convert: the contract, the errors, how a picture is decoded, and how a sheet is drawn."""
+SHARED_WITH_TRAINING = {"cli", "contact_sheet", "dataset", "durable_files", "errors", "image", "processors"}
+"""What tinydarknet may know of convert: the dataset, its images, and the ground files."""
 
 COMMANDS = {
     "-m convert sample": ["folder"],
@@ -34,7 +34,7 @@ COMMANDS = {
     "benchmarks/open_rate.py": [],
     "benchmarks/peers.py": ["--source", "source"],
     "benchmarks/scaling.py": ["--data", "dataset"],
-    "benchmarks/predict.py": [],
+    "benchmarks/predict_step.py": [],
     "benchmarks/compare.py": ["old.jsonl", "new.jsonl"],
     "benchmarks/report.py": [],
     "benchmarks/infer_rate.py": [],

@@ -1,1 +1,15 @@
-"""A dataset directory -> a trained, evaluated, exported Tiny-DarkNet."""
+"""A dataset directory -> a trained, evaluated, exported Tiny-DarkNet; a package per command.
+
+In the order in which data passes:
+
+feed/         a dataset's payloads -> batches; colour.py: colour factors -> one matrix per image
+model/        batches -> logits
+train/        the loop, over one rank or many; run_folder/: what it writes and the report reads
+evaluate/     logits -> counts, tables, figures
+export/       a checkpoint -> ONNX, MINDIR, what Ascend's compiler takes
+predict/      picture files -> classes
+report/       a run's folder -> one HTML page
+
+Beside them: config.py and config_file.py (what a run can be told), device.py and processors.py (where it runs),
+launch.py (several ranks), darknet_weights.py (Darknet's own weights), preview.py (what training will see).
+"""

@@ -13,7 +13,7 @@ import tyro
 
 from tinydarknet.colour import IMAGENET, Normalization
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.choosing import FeedName
+from tinydarknet.feed.loader import FeedName
 from tinydarknet.model.architecture import IMAGE_MULTIPLE, VariantName
 
 DeviceTarget = Literal["auto", "Ascend", "GPU", "CPU"]

@@ -16,11 +16,11 @@ from tinydarknet.model.architecture import HEAD_NAME, LayerShape, layer_shapes
 if TYPE_CHECKING:
     from tinydarknet.model.checkpoint import Checkpoint
 
+DARKNET_SUFFIX = ".weights"
 HEADER_BYTES = 16
 """Four int32: major, minor, revision, images seen (Darknet before 0.2 counts in 4 bytes)."""
 
 DARKNET_CLASSES = 1000
-DARKNET_SUFFIX = ".weights"
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def load_darknet(weights: Path, classes_path: Path | None = None) -> Checkpoint:
     Raises:
         UserError: the weights or the table are not what they should be.
     """
-    from convert.classes import load_imagenet1k, read_table
-    from convert.manifest import ClassEntry
+    from convert.dataset.classes import load_imagenet1k, read_table
+    from convert.dataset.manifest import ClassEntry
     from tinydarknet.colour import DARKNET
     from tinydarknet.model.checkpoint import Checkpoint
     from tinydarknet.model.description import Description, ModelDescription
@@ -123,6 +123,17 @@ def load_darknet(weights: Path, classes_path: Path | None = None) -> Checkpoint:
     classes = tuple(ClassEntry(entry.wnid, entry.name) for entry in table)
     model = ModelDescription("darknet", classes, DARKNET, image_size=224, source=weights.name)
     return Checkpoint(weights, arrays, {}, Description(model))
+
+
+def load_any(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours or of ModelZoo's (.ckpt), or Darknet's own file (.weights).
+
+    Raises:
+        UserError: missing, unreadable, damaged, or not a Tiny-DarkNet.
+    """
+    from tinydarknet.model import checkpoint
+
+    return load_darknet(path) if path.suffix == DARKNET_SUFFIX else checkpoint.load(path)
 
 
 def main() -> None:

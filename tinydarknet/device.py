@@ -13,16 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from convert.errors import UserError
+from convert.processors import allowed_processors, cgroup_processors
 from tinydarknet.config import AmpLevel, DeviceConfig
-from tinydarknet.processors import (
-    Share,
-    allowed_processors,
-    bind,
-    cgroup_processors,
-    feed_threads,
-    memory_nodes,
-    share_of_rank,
-)
+from tinydarknet.processors import Share, bind, feed_threads, memory_nodes, share_of_rank
 
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 ISA_CAP = "AVX2"

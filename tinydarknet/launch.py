@@ -89,7 +89,7 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
         log_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {log_dir} ({error.strerror}): choose another --log-dir") from error
-    program = script or Path(__file__).with_name(f"{options.program}.py")
+    program = script or Path(__file__).parent / options.program / "__main__.py"
     with _StopRelay() as relay:
         print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
         process = subprocess.Popen(

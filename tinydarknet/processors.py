@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from convert.processors import allowed_processors, cgroup_processors
+
 _NODES = Path("/sys/devices/system/node")
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -73,30 +74,10 @@ def equal_share_threads(local_ranks: int) -> int:
     return feed_threads(Share(allowed_processors(), local_ranks), cgroup_processors(), local_ranks)
 
 
-def allowed_processors() -> frozenset[int]:
-    """Numbers of the processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(0))
-    return frozenset(range(os.cpu_count() or 1))
-
-
 def memory_nodes(system: Path = _NODES) -> list[frozenset[int]]:
     """The processors of every memory node (NUMA) of this host, by the kernel's account; empty where it gives none."""
     found = sorted(system.glob("node[0-9]*"), key=lambda path: int(path.name.removeprefix("node")))
     return [_numbers((path / "cpulist").read_text()) for path in found]
-
-
-def cgroup_processors(cgroup: Path = _CGROUP) -> float:
-    """Quota over period of the cgroup's CPU controller (version 2 or 1), infinite where there is none."""
-    limit = cgroup / "cpu.max"
-    if limit.is_file():
-        quota, period = limit.read_text().split()[:2]
-        return float("inf") if quota == "max" else int(quota) / int(period)
-    quota_file, period_file = cgroup / "cpu/cpu.cfs_quota_us", cgroup / "cpu/cpu.cfs_period_us"
-    if quota_file.is_file() and period_file.is_file():
-        quota = int(quota_file.read_text())
-        return quota / int(period_file.read_text()) if quota > 0 else float("inf")
-    return float("inf")
 
 
 def bind(share: Share) -> None:

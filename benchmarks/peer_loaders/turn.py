@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clock import cpu_seconds
+from benchmarks.instruments.clock import cpu_seconds
 from benchmarks.peer_loaders.catalogue import PEERS
 from benchmarks.peer_loaders.protocol import Request
 

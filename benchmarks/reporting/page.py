@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.budget import ASSUMED_CARD_SHARE, CARD_PEAK_TFLOPS, CARD_STEP_TFLOP, Host, closeness, predict_step
+from benchmarks.prediction.budget import (
+    ASSUMED_CARD_SHARE,
+    CARD_PEAK_TFLOPS,
+    CARD_STEP_TFLOP,
+    Host,
+    closeness,
+    predict_step,
+)
 from benchmarks.reporting import tables
+from benchmarks.reporting.results import Result, of_benchmark
 from benchmarks.reporting.tables import Language
-from benchmarks.results import Result, of_benchmark
 
 HOSTS = (Host(cores=56, cards=8), Host(cores=16, cards=8), Host(cores=4, cards=1))
 
@@ -176,7 +183,7 @@ def _budget(rates: Sequence[Result]) -> str:
     return f"""\
 ## The budget, predicted
 
-`python benchmarks/predict.py --results FEED_RATE --cores 56 --cards 8`. 9,846 images/s is what eight cards consume at 104 ms and batch
+`python benchmarks/predict_step.py --results FEED_RATE --cores 56 --cards 8`. 9,846 images/s is what eight cards consume at 104 ms and batch
 128 each. A step is predicted as `max(compute, feed)`: compute {host.compute_ms:.1f} ms is a guess ({CARD_STEP_TFLOP} TFLOP a step at
 {ASSUMED_CARD_SHARE:.0%} of {CARD_PEAK_TFLOPS:.0f} TFLOPS; nothing was run on a card), the feed's time is the step's images over cores times
 the images per core-second above, on this machine's cores.
@@ -187,7 +194,7 @@ the images per core-second above, on this machine's cores.
 
 ### What jitter does to it, simulated
 
-The step of 8 ranks over `max(compute, feed)`, from `benchmarks/simulation.py`: times vary independently (lognormal, standard deviation
+The step of 8 ranks over `max(compute, feed)`, from `benchmarks/prediction/simulation.py`: times vary independently (lognormal, standard deviation
 in percent of the mean), ranks share nothing but an all-reduce that waits for the slowest, and each has so many batches ready beyond
 the one it computes on. All assumptions stand in that file; tests hold it against closed forms.
 

@@ -7,9 +7,9 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.budget import ASSUMED_COMPUTE_MS, REFERENCE_STEP_MS, Host, predict_step
+from benchmarks.prediction.budget import ASSUMED_COMPUTE_MS, REFERENCE_STEP_MS, Host, predict_step
+from benchmarks.reporting.results import Result, of_benchmark
 from benchmarks.reporting.tables import JITTER_CASES, JITTERS
-from benchmarks.results import Result, of_benchmark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

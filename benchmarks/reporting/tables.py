@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from benchmarks.budget import REFERENCE_IMAGES_PER_S, Host, cores_needed, predict_step
-from benchmarks.results import Result
-from benchmarks.simulation import Scenario, simulate
+from benchmarks.prediction.budget import REFERENCE_IMAGES_PER_S, Host, cores_needed, predict_step
+from benchmarks.prediction.simulation import Scenario, simulate
+from benchmarks.reporting.results import Result
 
 Language = Literal["en", "zh"]
 

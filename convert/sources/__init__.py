@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from convert.classes import TableClass
+from convert.dataset.classes import TableClass
 from convert.errors import UserError
 from convert.sources.base import IMAGE_SUFFIXES, Reader, Source, visible
 from convert.sources.folder import FlatSource, FolderSource, image_files
+from convert.sources.labels import find_truth, lacks_class
 from convert.sources.tars import TarSource, is_image, members, refuse_compressed
-from convert.sources.truth import find_truth, lacks_class
 from convert.sources.webdataset import LABEL_SUFFIX, WebDatasetSource
 
 __all__ = ["Kind", "Reader", "Source", "open_source", "recognise"]

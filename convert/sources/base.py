@@ -19,7 +19,7 @@ from convert.errors import UserError
 
 JPEG_SUFFIXES = (".jpeg", ".jpg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""Of every kind that `convert.images` can read."""
+"""Of every kind that `convert.image.encode` can read."""
 
 LISTING_SCHEMA = pa.schema(
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from convert.classes import WNID_PATTERN
+from convert.dataset.classes import WNID_PATTERN
 from convert.errors import UserError
 from convert.sources.base import (
     IMAGE_SUFFIXES,
@@ -19,7 +19,7 @@ from convert.sources.base import (
     sorted_listing,
     visible,
 )
-from convert.sources.truth import Truth, lacks_class
+from convert.sources.labels import Truth, lacks_class
 
 
 def image_files(folder: Path, *, all_of_them: bool = False) -> Iterator[tuple[str, int]]:

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convert.classes import WNID_PATTERN, TableClass
+from convert.dataset.classes import WNID_PATTERN, TableClass
 from convert.errors import UserError
 from convert.sources.base import Place, Reader, image_key, sorted_listing
+from convert.sources.labels import wnids_of_labels
 from convert.sources.splits import files_of_split
-from convert.sources.truth import wnids_of_labels
 
 _READ_BYTES, _BATCH_ROWS = 1 << 20, 64
 """A row group that is read in pieces takes 1.8 times its size in memory; read at once it takes 3.9 times."""

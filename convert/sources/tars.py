@@ -17,11 +17,11 @@ from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
-from convert.classes import WNID_PATTERN
+from convert.dataset.classes import WNID_PATTERN
 from convert.errors import UserError
 from convert.sources.base import IMAGE_SUFFIXES, Place, RangeReader, Reader, image_key, sorted_listing, visible
+from convert.sources.labels import Truth, lacks_class
 from convert.sources.splits import files_with_suffix
-from convert.sources.truth import Truth, lacks_class
 
 _COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|zip)$", re.IGNORECASE)
 _PIECE_BYTES = 1 << 20

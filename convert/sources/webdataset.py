@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from convert.classes import TableClass
+from convert.dataset.classes import TableClass
 from convert.errors import UserError
 from convert.sources.base import JPEG_SUFFIXES, Place, RangeReader, Reader, image_key, sorted_listing
+from convert.sources.labels import wnids_of_labels
 from convert.sources.splits import files_of_split
 from convert.sources.tars import Member, is_image, members
-from convert.sources.truth import wnids_of_labels
 
 LABEL_SUFFIX = ".cls"
 _LABEL_BYTES_MAX = 16

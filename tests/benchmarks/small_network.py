@@ -2,7 +2,8 @@
 
 from mindspore import Tensor, nn
 
-from benchmarks import step_parts, step_time
+from benchmarks import step_time
+from benchmarks.instruments import step_parts
 
 
 class OneLayer(nn.Cell):

@@ -8,8 +8,8 @@ import sys
 import processes
 import pytest
 
-from benchmarks.clock import cpu_seconds
-from benchmarks.harness import drop_from_page_cache
+from benchmarks.instruments.clock import cpu_seconds
+from benchmarks.instruments.harness import drop_from_page_cache
 
 
 def run(name, *options, cwd=None):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.budget import REFERENCE_IMAGES_PER_S, Host, closeness, cores_needed, predict_step
-from benchmarks.simulation import Scenario, simulate
+from benchmarks.prediction.budget import REFERENCE_IMAGES_PER_S, Host, closeness, cores_needed, predict_step
+from benchmarks.prediction.simulation import Scenario, simulate
 
 
 def test_the_reference_consumes_9846_images_a_second():

@@ -9,7 +9,7 @@ from test_benchmarks import run
 
 from benchmarks.compare import compare, other_machine
 from benchmarks.reporting.markers import replace_between
-from benchmarks.results import load_results, of_benchmark
+from benchmarks.reporting.results import load_results, of_benchmark
 from convert.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,9 +13,9 @@ import numpy as np
 import processes
 import pytest
 
-from benchmarks.hooks import slowed
+from benchmarks.instruments.hooks import slowed
+from benchmarks.instruments.verdict import name_bottleneck
 from benchmarks.step_time import StepTimeOptions, time_step
-from benchmarks.verdict import name_bottleneck
 from convert.errors import UserError
 
 HERE = Path(__file__).resolve().parent
@@ -28,7 +28,7 @@ def timed(monkeypatch):
     """Measure in this process, with a network of one layer: the 30 ms stand out on any machine."""
     from small_network import OneLayer
 
-    from benchmarks import step_parts
+    from benchmarks.instruments import step_parts
 
     monkeypatch.setattr(step_parts, "TinyDarkNet", OneLayer)
     return lambda data, **changes: time_step(StepTimeOptions(**{**SMALL, **changes}), data)
@@ -83,7 +83,7 @@ def test_a_stage_that_the_feed_does_not_have_cannot_be_slowed(planes_dataset, ti
 
 
 def test_slowing_ends_with_its_context(planes_dataset):
-    from tinydarknet.feed.records import Records
+    from convert.dataset.dataset import Records
 
     records, original = Records(planes_dataset), Records.will_need
     with slowed("read", 30):

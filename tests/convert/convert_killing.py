@@ -23,10 +23,10 @@ from processes import living, wait_until
 def main(split: str, folder: str, kills: str, seed: str) -> None:
     import mindspore.mindrecord  # noqa: F401
 
-    from convert import pool
+    from convert.job import worker_pool
     from convert.run import RunOptions, run
 
-    pool.START_METHOD = "fork"
+    worker_pool.START_METHOD = "fork"
     generator = np.random.default_rng(int(seed))
     left = int(kills)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import convert_packed as packed
 import pytest
 
-from convert.classes import load_imagenet1k
+from convert.dataset.classes import load_imagenet1k
 from convert.errors import UserError
 from convert.sources import open_source
 

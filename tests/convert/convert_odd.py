@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from convert.textures import picture
+from convert.sample import picture
 
 HEIGHT, WIDTH = 120, 162
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from convert.affinity import one_cpu
+from convert.dataset.mindrecord import one_cpu
 
 
 def cpus() -> set[int]:

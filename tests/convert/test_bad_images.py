@@ -8,10 +8,10 @@ import convert_odd as odd
 import pytest
 from convert_making import make, same_files
 
-from convert import crew, work
+from convert.dataset.index import read_index_table
+from convert.dataset.manifest import QUARANTINE_NAME, STAGING_NAME, load_manifest
 from convert.errors import UserError
-from convert.index import read_index_table
-from convert.manifest import QUARANTINE_NAME, STAGING_NAME, load_manifest
+from convert.job import conversion, shard
 from convert.verify import VerifyOptions, verify
 
 BAD = {
@@ -59,7 +59,7 @@ def test_quarantine_keeps_the_files(damaged, tmp_path):
 def test_a_quarantined_file_is_written_where_the_next_run_clears_away(damaged, tmp_path, monkeypatch):
     """So that a kill leaves nothing of it in the quarantine."""
     written = []
-    real = work.settle
+    real = shard.settle
 
     def settle(file):
         written.append(file.parent.parent.name)
@@ -67,11 +67,11 @@ def test_a_quarantined_file_is_written_where_the_next_run_clears_away(damaged, t
 
     def make_shards(tasks, *_):
         for task in tasks:
-            work.convert_shard(task)
-        return crew.Cost(cpu_s=1.0)
+            shard.convert_shard(task)
+        return conversion.Cost(cpu_s=1.0)
 
-    monkeypatch.setattr(crew, "make_shards", make_shards)
-    monkeypatch.setattr(work, "settle", settle)
+    monkeypatch.setattr(conversion, "make_shards", make_shards)
+    monkeypatch.setattr(shard, "settle", settle)
     output = make(damaged, tmp_path / "out", on_bad="quarantine")
     assert written == [STAGING_NAME] * (len(BAD) + 2 * len(load_manifest(output).shards))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convert.classes import load_imagenet1k, read_table, resolve_classes
+from convert.dataset.classes import load_imagenet1k, read_table, resolve_classes
 from convert.errors import UserError
 
 

@@ -14,9 +14,9 @@ import pytest
 from convert_making import make, same_files, when_a_worker_shows
 from processes import ROOT, running, wait_until
 
-from benchmarks.ports import free_port
-from convert.cluster import _check_workers
+from benchmarks.instruments.ports import free_port
 from convert.errors import UserError
+from convert.job.dask_cluster import _check_workers
 
 pytest.importorskip("distributed")
 
@@ -74,6 +74,6 @@ def test_workers_that_are_missing_or_see_other_files_are_refused(tree, tmp_path,
 
 
 def test_no_scheduler_is_said(tree, tmp_path, monkeypatch):
-    monkeypatch.setattr("convert.cluster._CONNECT_SECONDS", 1)
+    monkeypatch.setattr("convert.job.dask_cluster._CONNECT_SECONDS", 1)
     with pytest.raises(UserError, match="no Dask scheduler answers"):
         make(tree, tmp_path / "out", executor=f"dask://127.0.0.1:{free_port()}")

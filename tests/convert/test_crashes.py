@@ -17,10 +17,12 @@ import pytest
 from convert_making import make, same_files, when_a_worker_shows
 
 import convert.run
-from convert import crew, files, progress, record, staging, work
+from convert import durable_files
+from convert.dataset.manifest import STAGING_NAME, load_manifest
 from convert.errors import UserError
-from convert.manifest import STAGING_NAME, load_manifest
-from convert.run import RunOptions, convert_split, run
+from convert.job import conversion, shard, staging
+from convert.job.conversion import convert_split
+from convert.run import RunOptions, run
 from convert.sources.base import RangeReader
 from convert.verify import VerifyOptions, verify
 
@@ -100,14 +102,14 @@ def test_a_signal_before_or_after_the_shards_stops_cleanly_too(tree, tmp_path, c
 
 def test_a_second_run_into_the_same_folder_is_refused(tree, tmp_path, monkeypatch):
     output = tmp_path / "out"
-    make_shards = crew.make_shards
+    make_shards = conversion.make_shards
 
     def intrude(*arguments):
         with pytest.raises(UserError, match="another run is converting into"):
             convert_split(RunOptions(tree / "train", output, shard_rows=8))
         return make_shards(*arguments)
 
-    monkeypatch.setattr(crew, "make_shards", intrude)
+    monkeypatch.setattr(conversion, "make_shards", intrude)
     make(tree, output, shard_rows=8)
 
 
@@ -141,7 +143,7 @@ def test_a_file_system_without_locks_is_not_taken_for_another_run(tree, tmp_path
 def test_a_disk_that_is_full_when_the_shards_are_not_written_is_told_too(
     tree, tmp_path, monkeypatch, planes_dataset, name
 ):
-    real = files.settle
+    real = durable_files.settle
 
     def settle(temporary):
         if temporary.name.startswith(f".{name.split('.')[0]}."):
@@ -149,7 +151,7 @@ def test_a_disk_that_is_full_when_the_shards_are_not_written_is_told_too(
         real(temporary)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "settle", settle)
+        patch.setattr(durable_files, "settle", settle)
         with pytest.raises(UserError, match=r"out cannot be written \(.*No space left.*run the same command again"):
             make(tree, tmp_path / "out")
     assert same_files(make(tree, tmp_path / "out"), planes_dataset)
@@ -167,7 +169,7 @@ def test_what_was_done_is_not_done_again(tree, tmp_path):
     assert outcome.images == 70 - sum(shard.rows for shard in outcome.manifest.shards[:done])
 
 
-def task_for(tree, output) -> work.ShardTask:
+def task_for(tree, output) -> shard.ShardTask:
     """The first shard of a conversion, to be made in this process."""
     caught = []
 
@@ -176,7 +178,7 @@ def task_for(tree, output) -> work.ShardTask:
         raise UserError("enough")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crew, "make_shards", make_shards)
+        patch.setattr(conversion, "make_shards", make_shards)
         with pytest.raises(UserError, match="enough"):
             make(tree, output)
     return caught[0]
@@ -197,17 +199,17 @@ def test_files_are_synced_before_they_get_their_names_and_the_record_comes_last(
 
     def replace(old, new):
         status = Path(old).stat()
-        if progress.PROGRESS_NAME not in str(new):
+        if staging.PROGRESS_NAME not in str(new):
             assert synced.get(status.st_ino, ("", -1))[1] == status.st_size, f"{old} was not synced whole"
         events.append(("name", str(new)))
         real_replace(old, new)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)  # os.replace itself is out of reach in Python 3.10
-    work.convert_shard(task)
-    names = [path for kind, path in events if kind == "name" and progress.PROGRESS_NAME not in path]
+    shard.convert_shard(task)
+    names = [path for kind, path in events if kind == "name" and staging.PROGRESS_NAME not in path]
     assert names == [str(task.output / name) for name in (f"{task.name}.db", task.name)] + [
-        str(record.record_path(task.output, 0))
+        str(staging.record_path(task.output, 0))
     ]
     folders_synced = [("sync", str(Path(name).parent)) for name in names[-2:]]
     shard_named, record_named = (events.index(("name", name)) for name in names[-2:])
@@ -219,18 +221,18 @@ def test_files_are_synced_before_they_get_their_names_and_the_record_comes_last(
 def test_a_full_disk_stops_with_the_shard_named(tree, tmp_path, monkeypatch, fails_at):
     task = task_for(tree, tmp_path / "out")
     calls = iter(range(100))
-    real_settle = files.settle
+    real_settle = durable_files.settle
 
     def settle(temporary):
         if next(calls) == fails_at:
             raise OSError(errno.ENOSPC, "No space left on device")
         real_settle(temporary)
 
-    monkeypatch.setattr(work, "settle", settle)
-    monkeypatch.setattr(files, "settle", settle)
+    monkeypatch.setattr(shard, "settle", settle)
+    monkeypatch.setattr(durable_files, "settle", settle)
     with pytest.raises(UserError, match=r"train\.mindrecord000.*No space left on device"):
-        work.convert_shard(task)
-    assert record.read_record(task.output, 0) is None
+        shard.convert_shard(task)
+    assert staging.read_record(task.output, 0) is None
     assert not list((task.output / STAGING_NAME).glob("work-*"))
     monkeypatch.undo()
     make(tree, tmp_path / "out")
@@ -241,11 +243,11 @@ def test_mindspore_on_a_full_disk(tree, tmp_path):
     """A limit on file sizes makes MindSpore's own writes fail."""
     program = (
         "import resource, sys, pathlib\n"
-        "from convert import pool\n"
+        "from convert.job import worker_pool\n"
         "from convert.run import RunOptions, convert_split, run\n"
         "from convert.cli import Command, _run\n"
         "import mindspore.mindrecord\n"
-        "pool.START_METHOD = 'fork'\n"
+        "worker_pool.START_METHOD = 'fork'\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, 1 << 21))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "sys.exit(_run(run, RunOptions(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), workers=1)))\n"
@@ -264,7 +266,7 @@ def test_debris_of_a_dead_run_does_no_harm(tree, tmp_path, planes_dataset):
     rubbish = output / STAGING_NAME / "work-00001-elsewhere-99"
     rubbish.mkdir()
     (rubbish / "train.mindrecord001").write_bytes(b"half a shard")
-    (rubbish / progress.PROGRESS_NAME).write_text(json.dumps({"shard": 1, "pid": 99, "images": 3}))
+    (rubbish / staging.PROGRESS_NAME).write_text(json.dumps({"shard": 1, "pid": 99, "images": 3}))
     (output / task.name).write_bytes(b"a shard without a record")
     (output / STAGING_NAME / ".shard-00002.77.tmp.parquet").write_bytes(b"half a record")
     assert same_files(make(tree, output), planes_dataset)
@@ -272,18 +274,18 @@ def test_debris_of_a_dead_run_does_no_harm(tree, tmp_path, planes_dataset):
 
 def test_a_record_whose_shard_is_gone_does_not_count(tree, tmp_path, planes_dataset):
     task = task_for(tree, tmp_path / "out")
-    work.convert_shard(task)
-    assert record.read_record(task.output, 0) is not None
+    shard.convert_shard(task)
+    assert staging.read_record(task.output, 0) is not None
     (task.output / task.name).write_bytes(b"x")
-    assert record.read_record(task.output, 0) is None
+    assert staging.read_record(task.output, 0) is None
     assert same_files(make(tree, tmp_path / "out"), planes_dataset)
 
 
 @pytest.mark.parametrize("damage", [b"no Parquet", None])
 def test_a_damaged_record_is_named_and_can_be_removed(tree, tmp_path, planes_dataset, damage):
     task = task_for(tree, tmp_path / "out")
-    work.convert_shard(task)
-    path = record.record_path(task.output, 0)
+    shard.convert_shard(task)
+    path = staging.record_path(task.output, 0)
     if damage is None:
         table = pq.read_table(path)
         pq.write_table(table.replace_schema_metadata({b"entry": b"{}", b"skipped": b"[]"}), path)
@@ -309,8 +311,8 @@ def test_a_read_error_names_the_file_and_the_run_can_go_on(tree, tmp_path, monke
             RangeReader, "_open", lambda self, file, path: Broken() if file == bad else real_open(self, file, path)
         )
         with pytest.raises(UserError, match=rf"cannot read .*{bad} \(Input/output error\).*run the same command again"):
-            work.convert_shard(task)
-    assert record.read_record(task.output, 0) is None
+            shard.convert_shard(task)
+    assert staging.read_record(task.output, 0) is None
     assert not list((task.output / STAGING_NAME).glob("work-*"))
     assert same_files(make(tree, tmp_path / "out"), planes_dataset)
 

@@ -13,7 +13,7 @@ import pytest
 
 from convert.doctor import _open_file_problems, _output_problems, doctor
 from convert.errors import UserError
-from convert.options import RunOptions
+from convert.job.options import RunOptions
 from convert.run import run
 
 
@@ -80,7 +80,7 @@ def die(*_):
 
 
 def test_a_worker_that_is_killed_is_a_problem(tree, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("convert.work.convert_shard", die)
+    monkeypatch.setattr("convert.job.shard.convert_shard", die)
     assert doctor(RunOptions(tree / "train", tmp_path / "out", classes="imagenet1k", workers=1)) == 1
     assert re.search(
         r"problem: the worker process \d+ was killed.* Say fewer --workers\n1 problem\n", capsys.readouterr().out

@@ -7,9 +7,9 @@ import os
 import socket
 from pathlib import Path
 
-from convert.files import leftovers, published
-from convert.manifest import STAGING_NAME
-from convert.progress import PROGRESS_NAME, Progress, states
+from convert.dataset.manifest import STAGING_NAME
+from convert.durable_files import leftovers, published
+from convert.job.staging import PROGRESS_NAME, Progress, states
 
 
 def test_writers_with_one_process_id_on_two_hosts_use_two_names(tmp_path, monkeypatch):

@@ -11,11 +11,11 @@ import pytest
 import simplejpeg
 from PIL import Image, ImageOps
 
-from convert import decoding, images, planes
 from convert.errors import BadImageError
-from convert.manifest import Encoding
+from convert.image import decode, encode, planes
+from convert.image.encoding import Encoding
 
-ORIGINAL = Encoding("original", 0, images.ORIGINAL_QUALITY)
+ORIGINAL = Encoding("original", 0, encode.ORIGINAL_QUALITY)
 GREY_FILES = ("grey", "png of 16 bits")
 
 
@@ -34,7 +34,7 @@ def mean_difference(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("name", odd.GOOD)
 def test_odd_files_decode_as_in_pillow(name):
     data = odd.GOOD[name][0]()
-    decoded = images.decode_rgb(data)
+    decoded = encode.decode_rgb(data)
     assert decoded.dtype == np.uint8
     assert mean_difference(decoded, as_pillow_sees_it(name, data)) < 0.5
     if name not in GREY_FILES:
@@ -44,7 +44,7 @@ def test_odd_files_decode_as_in_pillow(name):
 @pytest.mark.parametrize("name", odd.GOOD)
 def test_odd_files_become_planes(name):
     data = odd.GOOD[name][0]()
-    payload = images.encode(data, Encoding("yuv420", 64))
+    payload = encode.encode(data, Encoding("yuv420", 64))
     assert (payload.height, payload.width) == (64, 86)
     assert len(payload.data) == planes.planes_bytes(64, 86)
     wanted = cv2.resize(as_pillow_sees_it(name, data), (86, 64), interpolation=cv2.INTER_AREA)
@@ -55,22 +55,22 @@ def test_odd_files_become_planes(name):
 @pytest.mark.parametrize("name", odd.GOOD)
 def test_original_keeps_plain_files_and_makes_the_others_plain(name):
     make, reason = odd.GOOD[name]
-    payload = images.encode(make(), ORIGINAL)
+    payload = encode.encode(make(), ORIGINAL)
     assert payload.reason == reason
     assert payload.action == ("re-encoded" if reason else "kept")
     assert (payload.data == make()) == (not reason)
     assert (payload.height, payload.width) == (odd.HEIGHT, odd.WIDTH)
-    again = images.encode(payload.data, ORIGINAL)
+    again = encode.encode(payload.data, ORIGINAL)
     assert again.action == "kept"
-    assert mean_difference(images.decode_rgb(payload.data), as_pillow_sees_it(name, make())) < 3
+    assert mean_difference(encode.decode_rgb(payload.data), as_pillow_sees_it(name, make())) < 3
 
 
 @pytest.mark.parametrize("name", odd.GOOD)
 def test_jpeg_is_resized_and_plain(name):
-    payload = images.encode(odd.GOOD[name][0](), Encoding("jpeg", 64, 90))
+    payload = encode.encode(odd.GOOD[name][0](), Encoding("jpeg", 64, 90))
     assert (payload.height, payload.width) == (64, 86)
-    assert images.encode(payload.data, ORIGINAL).action == "kept"
-    assert images.decode_rgb(payload.data).shape == (64, 86, 3)
+    assert encode.encode(payload.data, ORIGINAL).action == "kept"
+    assert encode.decode_rgb(payload.data).shape == (64, 86, 3)
 
 
 @pytest.mark.parametrize("encoding", [Encoding("yuv420", 64), Encoding("jpeg", 64, 90), ORIGINAL])
@@ -78,7 +78,7 @@ def test_jpeg_is_resized_and_plain(name):
 def test_bad_files_are_refused(name, encoding):
     make, reason = odd.BAD[name]
     with pytest.raises(BadImageError, match=reason or "."):
-        images.encode(make(), encoding)
+        encode.encode(make(), encoding)
 
 
 @pytest.mark.parametrize("subsampling", [0, 2])
@@ -93,7 +93,7 @@ def test_checking_an_eighth_of_the_pixels_finds_what_decoding_all_of_them_finds(
             wanted = ""
         except ValueError as error:
             wanted = f"libjpeg: {str(error).split(' <')[0].strip()}"
-        assert decoding.libjpeg_warning(bytes(data)) == wanted
+        assert decode.libjpeg_warning(bytes(data)) == wanted
         damaged += bool(wanted)
     assert damaged > 20
 
@@ -101,7 +101,7 @@ def test_checking_an_eighth_of_the_pixels_finds_what_decoding_all_of_them_finds(
 def test_scanning_refuses_what_kills_mindspore():
     for name in ("cut before the scan", "cut between frame and scan", "cut in the header", "empty", "gigapixels"):
         with pytest.raises(BadImageError):
-            images.encode(odd.BAD[name][0](), ORIGINAL, "scan")
+            encode.encode(odd.BAD[name][0](), ORIGINAL, "scan")
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,17 @@ def test_stored_sizes_are_even_and_never_enlarged(source, short_side, stored):
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (3, 2), (20, 20_000)])
 def test_extreme_shapes(height, width):
     data = odd.saved(Image.new("RGB", (width, height), (10, 200, 90)), "PNG")
-    payload = images.encode(data, Encoding("yuv420", 256))
+    payload = encode.encode(data, Encoding("yuv420", 256))
     assert len(payload.data) == planes.planes_bytes(payload.height, payload.width)
     rgb = planes.to_rgb(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
     assert np.abs(rgb.astype(int) - (10, 200, 90)).max() <= 2
-    original = images.encode(data, ORIGINAL)
+    original = encode.encode(data, ORIGINAL)
     assert (original.height, original.width) == (height, width)
 
 
 def test_fidelity_on_a_fixed_image():
     data = odd.jpeg()
-    payload = images.encode(data, Encoding("yuv420", 96))
+    payload = encode.encode(data, Encoding("yuv420", 96))
     wanted = cv2.resize(as_pillow_sees_it("", data), (payload.width, payload.height), interpolation=cv2.INTER_AREA)
     found = planes.to_rgb(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
     assert mean_difference(found, wanted) < 2
@@ -145,7 +145,7 @@ def test_fidelity_on_real_images(real_images):
     differences = []
     for path in sorted(real_images.glob("train/*/*")):
         data = path.read_bytes()
-        payload = images.encode(data, Encoding("yuv420", 256))
+        payload = encode.encode(data, Encoding("yuv420", 256))
         wanted = cv2.resize(as_pillow_sees_it("", data), (payload.width, payload.height), interpolation=cv2.INTER_AREA)
         found = planes.to_rgb(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
         differences.append(mean_difference(found, wanted))

@@ -13,14 +13,13 @@ import pytest
 from convert_making import make
 from PIL import Image
 
-from convert import images
-from convert.duplicates import _candidates, _marks, duplicate_groups
+from convert.dataset.duplicates import _candidates, _marks, duplicate_groups
+from convert.dataset.index import read_index_table
+from convert.dataset.manifest import load_manifest
 from convert.errors import UserError
-from convert.index import read_index_table
-from convert.inspect import InspectOptions, inspect
-from convert.manifest import load_manifest
-from convert.tiles import SHEET_IMAGES, dataset_tiles
-from tinydarknet.feed.preview import training_views
+from convert.image import encode
+from convert.inspect import SHEET_IMAGES, InspectOptions, dataset_tiles, inspect
+from tinydarknet.preview import training_views
 
 
 def test_it_tells_what_is_there(original_dataset, capsys):
@@ -43,7 +42,7 @@ def test_one_image_comes_out(tree, original_dataset, planes_dataset, tmp_path, c
     assert (tmp_path / "kept.jpg").read_bytes() == (tree / "train" / key).read_bytes()
     assert inspect(InspectOptions(planes_dataset, key=key)) == 0
     found = np.asarray(Image.open(tmp_path / "n01440764_0.png"))
-    source = Image.fromarray(images.decode_rgb((tree / "train" / key).read_bytes()))
+    source = Image.fromarray(encode.decode_rgb((tree / "train" / key).read_bytes()))
     wanted = np.asarray(source.resize((found.shape[1], found.shape[0]), Image.Resampling.BOX))
     assert np.abs(found.astype(int) - wanted).mean() < 8
     assert "label 0 (n01440764 tench, Tinca tinca)" in capsys.readouterr().out
@@ -144,7 +143,7 @@ def test_damage_is_named_with_what_finds_it(request, tmp_path, name, options):
 
 
 def test_without_views_there_are_stored_images_only(planes_dataset, monkeypatch):
-    monkeypatch.setattr("convert.views.GROUP", "no.such.group")
+    monkeypatch.setattr("convert.inspect.GROUP", "no.such.group")
     assert len(dataset_tiles(planes_dataset, load_manifest(planes_dataset))) == SHEET_IMAGES
 
 
@@ -158,7 +157,7 @@ def test_an_installed_package_may_contribute_a_view(planes_dataset, tmp_path, mo
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: blackness\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[views.of.others]\nblack = blackness:pictures\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.setattr("convert.views.GROUP", "views.of.others")
+    monkeypatch.setattr("convert.inspect.GROUP", "views.of.others")
     tiles = dataset_tiles(planes_dataset, load_manifest(planes_dataset))
     assert len(tiles) == SHEET_IMAGES * 2
     assert tiles[1].caption == ("black 1",)
@@ -203,7 +202,7 @@ def test_duplicates_are_sought_in_memory_that_a_million_images_leave_small(plane
         "crc32": generator.integers(0, 1 << 32, rows).astype(np.uint32),
     }
     columns["crc32"][-1] = columns["crc32"][0]
-    monkeypatch.setattr("convert.duplicates.load_index", lambda *_: columns)
+    monkeypatch.setattr("convert.dataset.duplicates.load_index", lambda *_: columns)
     tracemalloc.start()
     found = list(_candidates([_marks(planes_dataset, load_manifest(planes_dataset))]))
     _, peak = tracemalloc.get_traced_memory()

@@ -9,7 +9,7 @@ import pytest
 from convert_misread import ONE, TWO, keys, refused, tar_of
 from scipy.io import savemat
 
-from convert.sources.truth import META_NAME, TRUTH_NAME
+from convert.sources.labels import META_NAME, TRUTH_NAME
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.plan import auto_shard_rows, plan_shards, shuffled_rows
+from convert.job.plan import auto_shard_rows, plan_shards, shuffled_rows
 
 
 @given(rows=st.integers(1, 500), seed=st.integers(0, 2**40), shard_rows=st.integers(1, 600))

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from convert.cluster import dask_executor
 from convert.errors import UserError
-from convert.pool import obituary, process_pool
+from convert.job.dask_cluster import dask_executor
+from convert.job.worker_pool import obituary, process_pool
 
 ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
 import os, signal
-from convert.pool import process_pool
+from convert.job.worker_pool import process_pool
 
 if __name__ == "__main__":
     with process_pool(1, (), "") as executor:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from convert_making import same_files
 
-from convert import crew, work
-from convert.manifest import MANIFEST_NAME
+from convert.dataset.manifest import MANIFEST_NAME
+from convert.job import conversion, shard
 from convert.run import RunOptions, run
 from convert.verify import VerifyOptions, verify
 
@@ -85,10 +85,10 @@ def in_this_process(monkeypatch):
 
     def make_shards(tasks, *_):
         for task in tasks:
-            work.convert_shard(task)
-        return crew.Cost(cpu_s=1.0)
+            shard.convert_shard(task)
+        return conversion.Cost(cpu_s=1.0)
 
-    monkeypatch.setattr(crew, "make_shards", make_shards)
+    monkeypatch.setattr(conversion, "make_shards", make_shards)
 
 
 @pytest.mark.parametrize("names", ["late", "early"])

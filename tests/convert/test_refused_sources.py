@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from convert.classes import load_imagenet1k
+from convert.dataset.classes import load_imagenet1k
 from convert.errors import UserError
 from convert.run import RunOptions, run
 from convert.sources import open_source, recognise

@@ -11,13 +11,14 @@ import pytest
 from convert_making import make, same_files
 from PIL import Image
 
-from convert import images, planes
-from convert.classes import load_imagenet1k
+from convert.dataset.classes import load_imagenet1k
+from convert.dataset.index import INDEX_SCHEMA, read_index_table
+from convert.dataset.manifest import STAGING_NAME, load_manifest
 from convert.errors import UserError
-from convert.index import INDEX_SCHEMA, read_index_table
-from convert.manifest import STAGING_NAME, load_manifest
-from convert.run import RunOptions, convert_split, run
-from convert.staging import _PATH_BYTES_MAX
+from convert.image import encode, planes
+from convert.job.conversion import convert_split
+from convert.job.staging import _PATH_BYTES_MAX
+from convert.run import RunOptions, run
 from convert.verify import VerifyOptions, verify
 
 
@@ -41,7 +42,7 @@ def test_all_images_are_there_with_their_labels(tree, planes_dataset):
     for row in rows:
         assert manifest.classes[row["label"]].wnid == row["key"].split("/")[0]
         assert row["source_bytes"] == files[row["key"]].stat().st_size
-        assert row["payload"] == images.encode(files[row["key"]].read_bytes(), manifest.encoding).data
+        assert row["payload"] == encode.encode(files[row["key"]].read_bytes(), manifest.encoding).data
         assert len(row["payload"]) == planes.planes_bytes(row["height"], row["width"])
     assert read_index_table(planes_dataset, manifest).schema.equals(INDEX_SCHEMA)
     assert not (planes_dataset / STAGING_NAME).exists()

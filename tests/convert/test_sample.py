@@ -7,12 +7,12 @@ import filecmp
 import numpy as np
 import pytest
 
-from convert import images
 from convert.errors import UserError
-from convert.manifest import Encoding
+from convert.image import encode
+from convert.image.encoding import Encoding
 from convert.sample import SampleOptions, sample
 
-ORIGINAL = Encoding("original", 0, images.ORIGINAL_QUALITY)
+ORIGINAL = Encoding("original", 0, encode.ORIGINAL_QUALITY)
 
 
 def test_counts_and_names(tree):
@@ -23,9 +23,9 @@ def test_counts_and_names(tree):
 
 
 def test_odd_files_are_among_them(tree):
-    reasons = {images.encode(path.read_bytes(), ORIGINAL).reason for path in (tree / "train").glob("*/*")}
+    reasons = {encode.encode(path.read_bytes(), ORIGINAL).reason for path in (tree / "train").glob("*/*")}
     assert reasons == {"", "CMYK", "PNG file", "EXIF orientation 6", "progressive"}
-    assert any(images.decode_rgb(path.read_bytes())[..., 0].std() > 0 for path in (tree / "train").glob("*/*"))
+    assert any(encode.decode_rgb(path.read_bytes())[..., 0].std() > 0 for path in (tree / "train").glob("*/*"))
 
 
 def test_same_seed_same_bytes(tree, tmp_path):
@@ -39,7 +39,7 @@ def test_mean_colour_says_nothing_about_the_class(tmp_path):
     assert sample(SampleOptions(tmp_path / "sample", images=100)) == 0
     colours = np.array(
         [
-            [*images.decode_rgb(path.read_bytes()).mean((0, 1)), int(path.stem.split("_")[1]) % 10]
+            [*encode.decode_rgb(path.read_bytes()).mean((0, 1)), int(path.stem.split("_")[1]) % 10]
             for path in (tmp_path / "sample" / "train").glob("*/*")
         ]
     )

@@ -12,13 +12,14 @@ import pytest
 from convert_making import make
 from scipy.io import savemat
 
-from convert.classes import load_imagenet1k
+from convert.dataset.classes import load_imagenet1k
+from convert.dataset.manifest import load_manifest
 from convert.errors import UserError
-from convert.manifest import load_manifest
-from convert.run import RunOptions, convert_split, run
+from convert.job.conversion import convert_split
+from convert.run import RunOptions, run
 from convert.sources import open_source, recognise
 from convert.sources.base import image_key
-from convert.sources.truth import TRUTH_NAME, find_truth
+from convert.sources.labels import TRUTH_NAME, find_truth
 
 TABLE = load_imagenet1k()
 

@@ -18,13 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import convert.verify
+from convert.dataset.index import read_index_table
+from convert.dataset.manifest import _seal, load_manifest
+from convert.durable_files import sha256_file
 from convert.errors import UserError
-from convert.files import sha256_file
-from convert.index import read_index_table
 from convert.inspect import InspectOptions, inspect
-from convert.manifest import _seal, load_manifest
-from convert.shard_check import check_shard
-from convert.verify import VerifyOptions, verify
+from convert.verify import VerifyOptions, check_shard, verify
 
 
 @pytest.fixture

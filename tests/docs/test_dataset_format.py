@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert import planes
-from convert.index import INDEX_SCHEMA, read_index_table
-from convert.manifest import load_manifest
+from convert.dataset.index import INDEX_SCHEMA, read_index_table
+from convert.dataset.manifest import load_manifest
+from convert.image import planes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "dataset-format.md").read_text(encoding="utf-8")
 

@@ -17,9 +17,9 @@ import pytest
 from processes import run as run_program
 from test_documents import BEHIND, COMMAND, FENCE, ROOT, code_of, uses_in
 
-from benchmarks.ports import free_port
-from convert.manifest import load_manifest
-from convert.sources.truth import TRUTH_NAME
+from benchmarks.instruments.ports import free_port
+from convert.dataset.manifest import load_manifest
+from convert.sources.labels import TRUTH_NAME
 
 README = (ROOT / "README.md").read_text("utf-8")
 ENTRY = {"make demo", "make test"}

@@ -6,8 +6,8 @@ import mindspore  # noqa: F401 - its protobuf code cannot be imported after onnx
 import pytest
 from model_making import fitted_weights, save
 
-from tinydarknet.export import export_checkpoint
-from tinydarknet.exporting.options import ExportOptions
+from tinydarknet.export.__main__ import export_checkpoint
+from tinydarknet.export.options import ExportOptions
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import pytest
 from model_making import SIZE, drawn_pixels, logits_of, softmax
 
 from convert.errors import UserError
-from tinydarknet.export import export_checkpoint
-from tinydarknet.exporting.options import ExportOptions
+from tinydarknet.export.__main__ import export_checkpoint
+from tinydarknet.export.options import ExportOptions
 
 STAND_IN = """#!{python}
 import sys

@@ -8,8 +8,8 @@ import pytest
 from model_making import fitted_weights, save, with_an_outlier
 
 from convert.errors import UserError
-from tinydarknet.export import export_checkpoint
-from tinydarknet.exporting.options import ExportOptions
+from tinydarknet.export.__main__ import export_checkpoint
+from tinydarknet.export.options import ExportOptions
 
 
 @pytest.fixture(autouse=True)

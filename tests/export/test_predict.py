@@ -15,10 +15,10 @@ from PIL import Image
 
 from convert.errors import UserError
 from tinydarknet.config import DeviceConfig
-from tinydarknet.export import export_checkpoint
-from tinydarknet.exporting.options import ExportOptions
-from tinydarknet.predict import PredictOptions, predict
-from tinydarknet.predicting.predictors import open_predictor
+from tinydarknet.export.__main__ import export_checkpoint
+from tinydarknet.export.options import ExportOptions
+from tinydarknet.predict.__main__ import PredictOptions, predict
+from tinydarknet.predict.predictors import open_predictor
 
 
 @pytest.fixture(scope="session")

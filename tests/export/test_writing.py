@@ -10,12 +10,12 @@ import pytest
 from mindspore.train.mind_ir_pb2 import ModelProto
 from model_making import CLASSES, DIGEST, SIZE, drawn_pixels, logits_of, random_weights, save, softmax
 
+from convert.durable_files import sha256_file
 from convert.errors import UserError
-from convert.files import sha256_file
-from tinydarknet.export import export_checkpoint
-from tinydarknet.exporting import job as jobs
-from tinydarknet.exporting.folding import fold_batch_norms
-from tinydarknet.exporting.options import ExportOptions
+from tinydarknet.export import export as jobs
+from tinydarknet.export.__main__ import export_checkpoint
+from tinydarknet.export.design import fold_batch_norms
+from tinydarknet.export.options import ExportOptions
 
 
 def export(checkpoint, out, *formats, **options):

@@ -4,15 +4,15 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 
+from convert.dataset.dataset import Records
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET, RGB_FROM_YCC, matrices_for_rgb, plain_matrix
 from tinydarknet.feed.augment import Augmentation, draw
-from tinydarknet.feed.choosing import choose_feed
-from tinydarknet.feed.drawing import Drawing
+from tinydarknet.feed.batch_plan import Drawing
+from tinydarknet.feed.damage import HealthPolicy, RowHealth
 from tinydarknet.feed.dvpp import DvppSource, device_operators, device_problem, runs_on_device
-from tinydarknet.feed.health import HealthPolicy, RowHealth
-from tinydarknet.feed.records import Records
-from tinydarknet.feed.stream import TrainingStream
+from tinydarknet.feed.loader import choose_feed
+from tinydarknet.feed.order import TrainingStream
 
 
 def drawing_of(directory, size=32):
@@ -59,7 +59,7 @@ def test_operators_are_told_the_drawn_windows_and_the_index_size(original_datase
 
 
 def test_the_same_operators_on_the_cpu_show_the_same_crops_as_the_host_feed(original_dataset):
-    from tinydarknet.feed.source import PlanesSource
+    from tinydarknet.feed.planes import PlanesSource
 
     drawing = drawing_of(original_dataset, size=224)  # no image is decoded at half size for it
     pixels = DvppSource(drawing, IMAGENET, lambda window, flip, size, _: device_operators(window, flip, size, "CPU"))

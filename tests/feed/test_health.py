@@ -5,12 +5,12 @@ import shutil
 import numpy as np
 import pytest
 
+from convert.dataset.dataset import Records
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.health import HealthPolicy, RowHealth
-from tinydarknet.feed.opening import open_eval_feed, open_train_feed
-from tinydarknet.feed.records import Records
+from tinydarknet.feed.damage import HealthPolicy, RowHealth
+from tinydarknet.feed.loader import open_eval_feed, open_train_feed
 
 
 @pytest.fixture(params=["planes_dataset", "original_dataset"])

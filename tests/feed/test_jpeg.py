@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from convert.dataset.dataset import Records
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation, Windows
-from tinydarknet.feed.health import UndecodableRowError
-from tinydarknet.feed.jpeg import decode_planes
-from tinydarknet.feed.opening import open_eval_feed, open_train_feed
-from tinydarknet.feed.records import Records
+from tinydarknet.feed.damage import UndecodableRowError
+from tinydarknet.feed.loader import open_eval_feed, open_train_feed
+from tinydarknet.feed.planes import decode_planes
 
 OPTIONS = {"image_size": 224, "rank": 0, "world_size": 1, "normalization": IMAGENET}
 

@@ -5,13 +5,14 @@ import pytest
 
 from tinydarknet.feed.order import (
     PADDING,
+    EvaluationStream,
+    TrainingStream,
     epoch_order,
     evaluation_batch,
     evaluation_steps,
     rank_batch,
     steps_per_epoch,
 )
-from tinydarknet.feed.stream import EvaluationStream, TrainingStream
 
 
 def test_an_epoch_is_a_permutation_that_changes_with_seed_and_epoch():

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from convert.dataset.dataset import Records
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET, plain_matrix
 from tinydarknet.feed.augment import Augmentation, centre_windows, draw
-from tinydarknet.feed.opening import open_eval_feed, open_train_feed
+from tinydarknet.feed.loader import open_eval_feed, open_train_feed
 from tinydarknet.feed.order import PADDING, epoch_order
-from tinydarknet.feed.records import Records
 
 SIZE = 64
 

@@ -6,15 +6,15 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from convert.dataset.dataset import Records
 from tinydarknet.colour import DARKNET
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.drawing import Drawing
-from tinydarknet.feed.health import HealthPolicy, RowHealth
-from tinydarknet.feed.preview import IMAGE_SIZE, SEED, training_views
-from tinydarknet.feed.records import Records
-from tinydarknet.feed.source import PlanesSource
-from tinydarknet.feed.stream import TrainingStream
+from tinydarknet.feed.batch_plan import Drawing
+from tinydarknet.feed.damage import HealthPolicy, RowHealth
+from tinydarknet.feed.order import TrainingStream
+from tinydarknet.feed.planes import PlanesSource
 from tinydarknet.model.inputs import PlanesToRgb
+from tinydarknet.preview import IMAGE_SIZE, SEED, training_views
 
 
 @pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])

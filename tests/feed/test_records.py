@@ -8,10 +8,10 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 
+from convert.dataset.dataset import Records
+from convert.dataset.index import INDEX_NAME
+from convert.dataset.manifest import load_manifest
 from convert.errors import UserError
-from convert.index import INDEX_NAME
-from convert.manifest import load_manifest
-from tinydarknet.feed.records import Records
 
 
 @pytest.mark.parametrize("dataset", ["planes_dataset", "original_dataset"])

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from convert.dataset.dataset import Records
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.opening import open_eval_feed, open_train_feed
+from tinydarknet.feed.loader import open_eval_feed, open_train_feed
 from tinydarknet.feed.order import epoch_order
-from tinydarknet.feed.records import Records
 
 
 def test_training_batches_have_the_contracts_shape_and_our_order(original_dataset):

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from tinydarknet.feed.threaded import ThreadedFeed
+from tinydarknet.feed.prefetch import ThreadedFeed
 
 
 class Numbered:

@@ -5,15 +5,15 @@ import shutil
 import numpy as np
 import pytest
 
+from convert.dataset.dataset import Records
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.drawing import Drawing
+from tinydarknet.feed.batch_plan import Drawing
+from tinydarknet.feed.damage import HealthPolicy, RowHealth
 from tinydarknet.feed.dvpp import DvppSource, device_operators
-from tinydarknet.feed.health import HealthPolicy, RowHealth
-from tinydarknet.feed.records import Records
-from tinydarknet.feed.source import PlanesSource
-from tinydarknet.feed.stream import TrainingStream
+from tinydarknet.feed.order import TrainingStream
+from tinydarknet.feed.planes import PlanesSource
 
 SOF_MARKERS = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
 DAMAGED_ROWS = (5, 6)

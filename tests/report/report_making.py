@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from convert.manifest import Encoding, SkippedItem
-from tinydarknet.training.dataset_card import DatasetCard, Treatment
+from convert.dataset.manifest import SkippedItem
+from convert.image.encoding import Encoding
+from tinydarknet.run_folder.dataset_card import DatasetCard, Treatment
 
 PER_EPOCH, TOTAL, BATCH = 20, 60, 32
 PNG = bytes.fromhex(
@@ -107,7 +108,7 @@ def resumed_log() -> str:
 
 def report(*folders: Path, out: Path | None = None) -> str:
     """The page's text."""
-    from tinydarknet.report import PAGE_NAME, ReportOptions, write_report
+    from tinydarknet.report.__main__ import PAGE_NAME, ReportOptions, write_report
 
     write_report(ReportOptions(runs=folders, out=out))
     return (out or folders[0] / PAGE_NAME).read_text("utf-8")

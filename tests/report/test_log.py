@@ -7,7 +7,7 @@ import pytest
 from report_making import TOTAL, finished, lines, resumed_log, start, steps
 
 from convert.errors import UserError
-from tinydarknet.reporting.log import read_log
+from tinydarknet.run_folder.log_reader import read_log
 
 
 def read(folder, text):

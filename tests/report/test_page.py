@@ -24,7 +24,7 @@ from report_making import (
 )
 
 from convert.errors import UserError
-from tinydarknet.report import ReportOptions
+from tinydarknet.report.__main__ import ReportOptions
 
 
 class Page(HTMLParser):

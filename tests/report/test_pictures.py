@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from report_making import finished, lines, write_run
 
-from tinydarknet.reporting.folder import read_run
+from tinydarknet.report.run_record import read_run
 
 
 def drawn(shade):

@@ -38,7 +38,7 @@ def original_data(work: Path, images: Path) -> Path:
 @pytest.fixture(scope="session")
 def finished_run(work: Path, planes_data: Path) -> Path:
     """An uninterrupted run with evaluation after each epoch."""
-    from tinydarknet.training.run import train
+    from tinydarknet.train.training import train
 
     config = tiny_config(planes_data, work / "run", val_data_path=planes_data)
     with pytest.MonkeyPatch.context() as patch:

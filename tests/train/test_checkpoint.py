@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
+from convert.dataset.manifest import ClassEntry
 from convert.errors import UserError
-from convert.manifest import ClassEntry
 from tinydarknet.colour import DARKNET, IMAGENET
 from tinydarknet.model import checkpoint
 from tinydarknet.model.description import Description, ModelDescription, RunState

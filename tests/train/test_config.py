@@ -8,10 +8,10 @@ import pytest
 import tyro
 
 from tinydarknet.config import TrainConfig
-from tinydarknet.evaluate import EvaluateOptions
-from tinydarknet.exporting.options import ExportOptions
-from tinydarknet.option_files import expand
-from tinydarknet.predict import PredictOptions
+from tinydarknet.config_file import expand
+from tinydarknet.evaluate.__main__ import EvaluateOptions
+from tinydarknet.export.options import ExportOptions
+from tinydarknet.predict.__main__ import PredictOptions
 
 PACKAGE = Path(__file__).parents[2] / "tinydarknet"
 

@@ -1,17 +1,16 @@
-"""Darknet's weights: layout, class order, refusals. tests/evaluation/test_independent.py has the published ones."""
+"""Darknet's weights: layout, class order, refusals. tests/evaluate/test_independent.py has the published ones."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from convert.classes import load_imagenet1k
+from convert.dataset.classes import load_imagenet1k
 from convert.errors import UserError
 from tinydarknet.colour import DARKNET
-from tinydarknet.darknet_weights import HEADER_BYTES, convert_darknet, read_darknet_weights
+from tinydarknet.darknet_weights import HEADER_BYTES, convert_darknet, load_any, read_darknet_weights
 from tinydarknet.model import checkpoint
 from tinydarknet.model.architecture import layer_shapes
-from tinydarknet.model_files import load_any
 
 VALUES = 1_046_488
 

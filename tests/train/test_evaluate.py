@@ -14,17 +14,17 @@ from mindspore import Tensor
 from PIL import Image
 from train_making import IMAGES_PER_CLASS, SIZE, WNIDS, run_module
 
+from convert.dataset.index import read_index_table
+from convert.dataset.manifest import ClassEntry, load_manifest
 from convert.errors import UserError
-from convert.index import read_index_table
-from convert.manifest import ClassEntry, load_manifest
 from tinydarknet.device import Device
-from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
-from tinydarknet.evaluation.scoring import classifier_for, evaluate
-from tinydarknet.feed.opening import open_eval_feed
+from tinydarknet.evaluate.__main__ import EvaluateOptions, evaluate_checkpoint
+from tinydarknet.evaluate.passes import classifier_for, evaluate
+from tinydarknet.feed.loader import open_eval_feed
 from tinydarknet.model import checkpoint
 from tinydarknet.model.description import Description
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.training.run_folder import RunFolder
+from tinydarknet.run_folder.folder import RunFolder
 
 
 def score(data: Path, file: Path, tmp_path: Path, **options) -> dict:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from train_making import free_port
 
-from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
-from tinydarknet.training.run_folder import RunFolder
+from tinydarknet.evaluate.__main__ import EvaluateOptions, evaluate_checkpoint
+from tinydarknet.run_folder.folder import RunFolder
 
 IMAGES = 27
 WORST = 5

@@ -8,13 +8,13 @@ from train_making import run_module
 
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET
-from tinydarknet.exporting.options import ExportOptions
-from tinydarknet.exporting.writing import export_all
+from tinydarknet.export.export import export_all
+from tinydarknet.export.options import ExportOptions
 from tinydarknet.model import checkpoint
 from tinydarknet.model.description import Description, ModelDescription, plain_classes
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.training.report import Reporter
-from tinydarknet.training.run_folder import RunFolder
+from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.log_writer import Reporter
 
 
 @contextlib.contextmanager

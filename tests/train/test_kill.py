@@ -12,7 +12,7 @@ import pytest
 from train_making import SIZE
 
 from tinydarknet.model import checkpoint
-from tinydarknet.training.run_folder import RunFolder
+from tinydarknet.run_folder.folder import RunFolder
 
 STEPS = 27
 
@@ -20,7 +20,7 @@ KILLED = """
 import os, signal, sys
 
 from tinydarknet import train
-from tinydarknet.training.report import Reporter
+from tinydarknet.run_folder.log_writer import Reporter
 
 last, tell = int(sys.argv.pop(1)), Reporter.event
 

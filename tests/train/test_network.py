@@ -7,11 +7,10 @@ from mindspore import Tensor, nn, ops
 
 from tinydarknet.colour import IMAGENET
 from tinydarknet.mindspore_hub_conf import create_network
-from tinydarknet.model.activation import LeakyReLU
 from tinydarknet.model.architecture import LAYERS, layer_shapes
 from tinydarknet.model.inputs import Classifier, PlanesToRgb, RgbImage, RgbPixels
-from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.training.loss import SmoothedCrossEntropy
+from tinydarknet.model.network import LeakyReLU, TinyDarkNet
+from tinydarknet.train.step import SmoothedCrossEntropy
 
 
 @pytest.fixture(scope="module", autouse=True)

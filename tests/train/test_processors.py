@@ -7,14 +7,8 @@ from pathlib import Path
 import processes
 import pytest
 
-from tinydarknet.processors import (
-    Share,
-    allowed_processors,
-    cgroup_processors,
-    feed_threads,
-    memory_nodes,
-    share_of_rank,
-)
+from convert.processors import allowed_processors, cgroup_processors
+from tinydarknet.processors import Share, feed_threads, memory_nodes, share_of_rank
 
 INFINITE = float("inf")
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tinydarknet.training.image_sizes import Segment, segments, size_of_epoch, step_costs
-from tinydarknet.training.milestones import Milestones
+from tinydarknet.train.schedule import Milestones, Segment, segments, size_of_epoch, step_costs
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tinydarknet.training.report import STEP_COLUMNS, Reporter, duration, epoch_time_line, loss_line
+from tinydarknet.run_folder.log_writer import STEP_COLUMNS, Reporter, duration, epoch_time_line, loss_line
 
 FIELDS = {"step": 1, "epoch": 1, "loss": 2.5, "learning_rate": 0.1, "images_per_s": 9.0, "waiting_share": 0.25}
 FIELDS |= {"image_size": 32, "ids_crc32": 7}

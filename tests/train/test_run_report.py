@@ -3,11 +3,11 @@
 import dataclasses
 import json
 
-from convert.manifest import load_manifest
-from tinydarknet.reporting.folder import read_run
-from tinydarknet.reporting.page import run_page
-from tinydarknet.reporting.summary import summarise
-from tinydarknet.training.dataset_card import dataset_card
+from convert.dataset.manifest import load_manifest
+from tinydarknet.report.page import run_page
+from tinydarknet.report.run_record import read_run
+from tinydarknet.report.summary import summarise
+from tinydarknet.run_folder.dataset_card import dataset_card
 
 
 def test_a_runs_folder_tells_all_that_its_page_shows(finished_run, planes_data):

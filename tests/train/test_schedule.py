@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinydarknet.config import ScheduleConfig
-from tinydarknet.training.schedule import cosine_annealing, exponential, learning_rates
+from tinydarknet.train.schedule import cosine_annealing, exponential, learning_rates
 
 
 @pytest.mark.parametrize(

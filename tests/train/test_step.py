@@ -7,10 +7,16 @@ from mindspore import Parameter, Tensor, nn
 
 from tinydarknet.model.inputs import Classifier, RgbImage
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.training.loss import SmoothedCrossEntropy
-from tinydarknet.training.loss_scale import GROWTH_STEPS, DynamicLossScale
-from tinydarknet.training.optimizer import build_optimizer, parameter_groups
-from tinydarknet.training.step import TrainStep, WeightAverage, reset_average
+from tinydarknet.train.step import (
+    GROWTH_STEPS,
+    DynamicLossScale,
+    SmoothedCrossEntropy,
+    TrainStep,
+    WeightAverage,
+    build_optimizer,
+    parameter_groups,
+    reset_average,
+)
 
 CLASSES = 5
 

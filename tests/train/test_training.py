@@ -17,17 +17,17 @@ from mindspore.common.api import _CellGraphExecutor
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from train_making import SIZE, scored_hits, tiny_config
 
-from convert.classes import load_imagenet1k
+from convert.dataset.classes import load_imagenet1k
+from convert.dataset.dataset import Records
+from convert.dataset.manifest import ClassEntry, load_manifest
 from convert.errors import UserError
-from convert.manifest import ClassEntry, load_manifest
 from tinydarknet.device import EXIT_TERMINATED
-from tinydarknet.feed.records import Records
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.training.report import SCALARS
-from tinydarknet.training.restore import initial_weights
-from tinydarknet.training.run import train
-from tinydarknet.training.run_folder import RunFolder
+from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.log_writer import SCALARS
+from tinydarknet.train.assembly import initial_weights
+from tinydarknet.train.training import train
 
 EVALUATION_TAGS = [f"evaluation/{name}" for name in SCALARS["evaluation"]]
 

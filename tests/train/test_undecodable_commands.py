@@ -5,8 +5,8 @@ import shutil
 import pytest
 from train_making import run_module
 
-from tinydarknet.feed.records import Records
-from tinydarknet.training.run_folder import RunFolder
+from convert.dataset.dataset import Records
+from tinydarknet.run_folder.folder import RunFolder
 
 ROW = 4
 

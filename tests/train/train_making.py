@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import processes
 
-from benchmarks.ports import free_port
+from benchmarks.instruments.ports import free_port
 from tinydarknet.config import TrainConfig
 
 REPOSITORY = processes.ROOT
@@ -73,7 +73,7 @@ def tiny_config(data: Path, run_dir: Path, **changes) -> TrainConfig:
 
 def scored_hits(data: Path, checkpoint: Path, folder: Path) -> tuple[int, int]:
     """Top-1 and top-5 hits that the evaluation command counts for a checkpoint file."""
-    from tinydarknet.evaluate import EvaluateOptions, evaluate_checkpoint
+    from tinydarknet.evaluate.__main__ import EvaluateOptions, evaluate_checkpoint
 
     counts = folder / "counts.json"
     evaluate_checkpoint(

@@ -14,9 +14,9 @@ import numpy as np
 
 from convert.errors import UserError
 from tinydarknet.colour import LUMA_OF_RGB, Normalization, colour_matrices, matrices_for_rgb, plain_matrix
-from tinydarknet.feed.drawing import Drawing, DrawnBatch
-from tinydarknet.feed.jpeg import decode_stored
-from tinydarknet.feed.threaded import Batch
+from tinydarknet.feed.batch_plan import Drawing, DrawnBatch
+from tinydarknet.feed.planes import decode_stored
+from tinydarknet.feed.prefetch import Batch
 
 PIXEL_COLUMNS = ("pixels", "colour", "label", "id")
 

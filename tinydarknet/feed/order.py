@@ -5,6 +5,11 @@ Nothing here depends on the number of workers, and at an equal global batch noth
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
 import numpy as np
 
 from tinydarknet.feed.hashing import hash_ids
@@ -61,3 +66,104 @@ def evaluation_batch(rows: int, step: int, batch_size: int, rank: int, world_siz
     """The rows that `rank` evaluates at `step`, int64 [batch_size]; every row once over ranks and steps, then PADDING."""
     ids = step * batch_size * world_size + rank + world_size * np.arange(batch_size, dtype=np.int64)
     return np.where(ids < rows, ids, PADDING)
+
+
+class Stream(Protocol):
+    """The rows of a run, batch by batch, for one rank."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step on this rank."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of everything random about the images."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Batches in this stream."""
+        ...
+
+    def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
+        """The epoch and the rows, int64 [batch_size], of batch `step` in [0, steps)."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingStream:
+    """Global steps [first_step, last_step) of a training run; epoch `g // steps_per_epoch` holds global step g."""
+
+    rows: int
+    batch_size: int
+    seed: int
+    rank: int
+    world_size: int
+    first_step: int
+    last_step: int
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check_ranks(self.rank, self.world_size, self.batch_size)
+        if steps_per_epoch(self.rows, self.batch_size, self.world_size) == 0:
+            raise ValueError(
+                f"one step takes batch_size x ranks = {self.batch_size * self.world_size} images, "
+                f"the dataset has {self.rows}: use a smaller batch_size"
+            )
+        if not 0 <= self.first_step <= self.last_step:
+            raise ValueError(f"need 0 <= first_step <= last_step, got {self.first_step} and {self.last_step}")
+
+    @property
+    def steps(self) -> int:
+        """Batches in this stream."""
+        return self.last_step - self.first_step
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return steps_per_epoch(self.rows, self.batch_size, self.world_size)
+
+    def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
+        """The epoch and the rows, int64 [batch_size], of batch `step` in [0, steps)."""
+        epoch, step_in_epoch = divmod(self.first_step + step, self._steps_per_epoch)
+        with self._lock:  # so that threads that reach a new epoch together shuffle it once
+            order = _recent_order(self.rows, self.seed, epoch)
+        return epoch, rank_batch(order, step_in_epoch, self.batch_size, self.rank, self.world_size)
+
+
+@dataclass(frozen=True)
+class EvaluationStream:
+    """Every row once over all ranks, in stored order, filled up with padding so that every batch is whole."""
+
+    rows: int
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_ranks(self.rank, self.world_size, self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Batches in this stream."""
+        return evaluation_steps(self.rows, self.batch_size, self.world_size)
+
+    def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
+        """Epoch 0 and the rows, int64 [batch_size], of batch `step` in [0, steps)."""
+        return 0, evaluation_batch(self.rows, step, self.batch_size, self.rank, self.world_size)
+
+
+def _check_ranks(rank: int, world_size: int, batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if not 0 <= rank < world_size:
+        raise ValueError(f"need 0 <= rank < world_size, got rank {rank} and world_size {world_size}")
+
+
+@lru_cache(maxsize=2)
+def _recent_order(rows: int, seed: int, epoch: int) -> np.ndarray:
+    """This epoch's order and the last one's, which read-ahead still uses: 10 MB each for ImageNet."""
+    order = epoch_order(rows, seed, epoch)
+    order.flags.writeable = False
+    return order

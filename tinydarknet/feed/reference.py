@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convert.dataset.dataset import Records
 from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import CENTRE_FRACTION, Augmentation
-from tinydarknet.feed.health import UndecodableRowError
-from tinydarknet.feed.jpeg import decode_stored
-from tinydarknet.feed.order import PADDING, PADDING_LABEL
-from tinydarknet.feed.records import Records
-from tinydarknet.feed.stream import Stream
-from tinydarknet.feed.threaded import Batch
+from tinydarknet.feed.damage import UndecodableRowError
+from tinydarknet.feed.order import PADDING, PADDING_LABEL, Stream
+from tinydarknet.feed.planes import decode_stored
+from tinydarknet.feed.prefetch import Batch
 
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset

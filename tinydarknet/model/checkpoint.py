@@ -16,8 +16,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
+from convert.durable_files import published
 from convert.errors import UserError
-from convert.files import published
 from tinydarknet.colour import IMAGENET
 from tinydarknet.model.architecture import HEAD_NAME, VariantName
 from tinydarknet.model.description import Description, ModelDescription, plain_classes

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.dataset.manifest import ClassEntry, Manifest
 from convert.errors import UserError
-from convert.manifest import ClassEntry, Manifest
 from tinydarknet.colour import Normalization
 from tinydarknet.model.architecture import VARIANTS, VariantName
 

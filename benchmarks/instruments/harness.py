@@ -1,0 +1,91 @@
+"""How everything here is measured: warm-up, repeats, wall and CPU time side by side, the environment in every result.
+
+clock.py    the clock; harness.py: what every result carries; results.py: reading results; report.py, compare.py: telling them
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.instruments.clock import cpu_seconds, wall_seconds_since_start
+from convert.durable_files import write_bytes
+from tinydarknet.run_folder.folder import git_revision
+
+_REPORTED_PACKAGES = ("mindspore", "numpy", "numba", "opencv-python-headless", "pyarrow", "onnxruntime")
+
+
+def process_memory_mb(field: Literal["VmRSS", "VmHWM", "RssAnon"]) -> float:
+    """This process's resident memory in megabytes: present, greatest so far, or without mapped files; Linux only."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024 / 1e6
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def drop_from_page_cache(directory: Path) -> None:
+    """Ask the kernel to forget a dataset's files, so that the next use reads the disk; Linux only."""
+    for path in filter(Path.is_file, directory.iterdir()):  # images put aside lie in a folder
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())  # dirty pages would stay
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """p50, p95 and p99, by the nearest rank (of fewer than 100 values the p99 is the largest), and the mean."""
+    ordered = sorted(values)
+    ranks = {f"p{p}": ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95, 99)}
+    return {**ranks, "mean": statistics.fmean(values)}
+
+
+def spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    """The median of repeats as `name`, with `name`_min and `name`_max beside it."""
+    return {name: statistics.median(values), f"{name}_min": min(values), f"{name}_max": max(values)}
+
+
+def environment() -> dict[str, Any]:
+    """The machine, the versions and the source revision that a result depends on, and what the process has cost so far."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "load_1min": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in _REPORTED_PACKAGES},
+        "git": git_revision(),
+        "measured_at": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+        "process_wall_s": wall_seconds_since_start(),
+        "process_cpu_s": cpu_seconds(),
+    }
+
+
+def emit(results: Sequence[Mapping[str, Any]], json_path: Path | None) -> None:
+    """Print every result as one JSON line with the environment; write the same lines to `json_path` if given."""
+    shared = {"environment": environment()}
+    lines = [json.dumps({**result, **shared}) for result in results]
+    print("\n".join(lines), flush=True)
+    if json_path is not None:
+        write_bytes(json_path, ("\n".join(lines) + "\n").encode())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,9 @@
+"""A dataset directory: what lies in it, how it is written, how it is read. Free of OpenCV and MindSpore until pixels are asked for.
+
+manifest.py     manifest.json, the commit record: split, classes, encoding, shards
+index.py        index.parquet: one row per image, where its payload lies
+classes.py      wnid -> label, ImageNet's names
+mindrecord.py   payloads -> one MindRecord shard and its .db, and back
+dataset.py      the whole of it, opened
+duplicates.py   images that are stored more than once
+"""

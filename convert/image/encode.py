@@ -1,0 +1,131 @@
+"""One image: checked, made safe, and encoded the way a dataset stores it.
+
+What comes out right, and how (each held by a test):
+
+    grey                    1 component stays grey; its chroma planes hold 128
+    CMYK, YCCK              inverted as Adobe writes it, with or without Adobe's marker (as Pillow and OpenCV do)
+    PNG, WebP, GIF, BMP,
+    TIFF                    whatever the file is called; the first frame, alpha dropped, 16 bits cut to the upper 8
+    EXIF orientation 2..8   applied here, so that every later decoder agrees
+    progressive             decoded like any other
+    arithmetic, 12 bits     refused unless the installed libjpeg can decode them
+    cut or damaged files    refused
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from convert.errors import BadImageError
+from convert.image import decode, jpeg_header, planes
+from convert.image.encoding import Encoding
+
+ORIGINAL_QUALITY = 95
+"""JPEG quality (libjpeg's scale) when an `original` has to be re-encoded; chroma is then kept at full size."""
+
+
+JPEG_SIDE_MAX = 65_500
+"""libjpeg's JPEG_MAX_DIMENSION, pixels."""
+
+
+Check = Literal["decode", "scan"]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What is stored for one image."""
+
+    data: bytes
+    height: int
+    """Of the stored image, pixels; even for yuv420."""
+    width: int
+    action: str
+    """kept (source bytes), re-encoded (as JPEG) or encoded (as planes)."""
+    reason: str
+    """What was unusual about the source, "" when nothing was."""
+
+
+def encode(data: bytes, encoding: Encoding, check: Check = "decode") -> Payload:
+    """Turn a source file into what the dataset stores.
+
+    Args:
+        data: the source file.
+        encoding: how to store it.
+        check: for `original`: decode every image, or only scan its markers.
+
+    Raises:
+        BadImageError: it cannot be decoded whole, or is too large.
+    """
+    if not data:
+        raise BadImageError("the file is empty")
+    if encoding.name == "yuv420":
+        return _encode_planes(data, encoding)
+    if encoding.name == "jpeg":
+        return _encode_resized(data, encoding)
+    return _keep_or_reencode(data, encoding, check)
+
+
+def decode_rgb(data: bytes) -> np.ndarray:
+    """Decode any supported image file to uint8 [H, W, 3] RGB, upright (EXIF orientation applied).
+
+    Raises:
+        BadImageError: it cannot be decoded whole, or is too large.
+    """
+    if not data:
+        raise BadImageError("the file is empty")
+    image, orientation, _ = decode.open_image(data)
+    return np.ascontiguousarray(decode.upright(decode.to_array(image, "RGB"), orientation))
+
+
+def _encode_planes(data: bytes, encoding: Encoding) -> Payload:
+    stored, height, width, reason = _to_planes(data, encoding.short_side)
+    return Payload(stored.tobytes(), height, width, "encoded", reason)
+
+
+def _encode_resized(data: bytes, encoding: Encoding) -> Payload:
+    """As JPEG with halved chroma; JPEG's own planes are ours, so nothing is converted twice."""
+    import simplejpeg
+
+    stored, height, width, reason = _to_planes(data, encoding.short_side)
+    if max(height, width) > JPEG_SIDE_MAX:
+        raise BadImageError(f"{width}x{height} pixels, more than a JPEG can have on one side")
+    encoded = simplejpeg.encode_jpeg_yuv_planes(*planes.views(stored, height, width), quality=encoding.quality)
+    return Payload(encoded, height, width, "re-encoded", reason)
+
+
+def _to_planes(data: bytes, short_side: int) -> tuple[np.ndarray, int, int, str]:
+    """Planes, height, width, and what was unusual about the file."""
+    pixels, full_size, reason = decode.decode_bgr(data, short_side)
+    height, width = planes.stored_size(*full_size, short_side)
+    make = planes.from_grey if pixels.ndim == 2 else planes.from_bgr
+    return make(pixels, height, width), height, width, reason
+
+
+def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
+    header = jpeg_header.scan(data) if data[:2] == jpeg_header.SOI else None
+    warning = ""
+    if header is not None and not header.unusual:
+        decode.refuse_broken(header)
+        warning = decode.libjpeg_warning(data) if check == "decode" else ""
+        if not warning:
+            return Payload(data, header.height, header.width, "kept", "")
+    image, orientation, reason = decode.open_image(data)
+    pixels = decode.upright(decode.to_array(image, "L" if image.mode in decode.GREY_MODES else "RGB"), orientation)
+    return _as_jpeg(pixels, encoding.quality, reason or warning)
+
+
+def _as_jpeg(pixels: np.ndarray, quality: int, reason: str) -> Payload:
+    import simplejpeg
+
+    height, width = pixels.shape[:2]
+    if max(height, width) > JPEG_SIDE_MAX:
+        raise BadImageError(f"{width}x{height} pixels, more than a JPEG can have on one side")
+    colours = np.ascontiguousarray(pixels.reshape(height, width, -1))
+    space = "GRAY" if colours.shape[2] == 1 else "RGB"
+    encoded = simplejpeg.encode_jpeg(
+        colours, quality=quality, colorspace=space, colorsubsampling=space.replace("RGB", "444").title()
+    )
+    return Payload(encoded, height, width, "re-encoded", reason)

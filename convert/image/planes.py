@@ -1,0 +1,102 @@
+"""Images as Y, U and V planes: how they are made, laid out, and turned back into RGB.
+
+Full-range BT.601 as in JFIF 1.02: Y = 0.299 R + 0.587 G + 0.114 B, U = Cb = 128 + 0.564 (B - Y),
+V = Cr = 128 + 0.713 (R - Y). A stored image is Y [H, W], then U, then V, each [H/2, W/2], row-major,
+no padding; H and W are even.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convert.image import buffers
+
+
+def stored_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Even height and width of the planes of an image: never enlarged, never below 2.
+
+    Args:
+        height: of the source, pixels.
+        width: of the source, pixels.
+        short_side: longest allowed short side, pixels; 0 keeps the size.
+    """
+    scale = min(1.0, short_side / min(height, width)) if short_side else 1.0
+    return _even(height * scale, height), _even(width * scale, width)
+
+
+def _even(wanted: float, available: int) -> int:
+    return max(2, min(2 * int(wanted / 2 + 0.5), available // 2 * 2))
+
+
+def planes_bytes(height: int, width: int) -> int:
+    """Size of a stored image of even height and width."""
+    return height * width * 3 // 2
+
+
+def from_bgr(bgr: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize an image and split it into planes.
+
+    Luma by INTER_AREA. Chroma bilinearly to the size of the luma, then by INTER_AREA to half of it: 1.232 grey
+    levels from the exact result on real images instead of 1.231, in a third of the time.
+
+    Args:
+        bgr: uint8 [h, w, 3], of any size.
+        height: of the planes, even.
+        width: of the planes, even.
+
+    Returns:
+        uint8 [height * width * 3 / 2].
+    """
+    import cv2
+
+    planes = np.empty(planes_bytes(height, width), np.uint8)
+    ycc = cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb, dst=buffers.array("ycc", bgr.shape))
+    luma, v, u = (
+        cv2.extractChannel(ycc, channel, dst=buffers.array(f"channel {channel}", bgr.shape[:2])) for channel in range(3)
+    )
+    stored_luma, stored_u, stored_v = views(planes, height, width)
+    _resize(luma, stored_luma, cv2.INTER_AREA)
+    for chroma, stored in ((u, stored_u), (v, stored_v)):
+        if chroma.shape != stored_luma.shape:
+            enlarged = buffers.array("chroma", stored_luma.shape)
+            chroma = cv2.resize(chroma, (width, height), dst=enlarged, interpolation=cv2.INTER_LINEAR)  # noqa: PLW2901
+        _resize(chroma, stored, cv2.INTER_AREA)
+    return planes
+
+
+def from_grey(grey: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Like `from_bgr` for a uint8 [h, w] image: the chroma planes hold 128."""
+    import cv2
+
+    planes = np.full(planes_bytes(height, width), 128, np.uint8)
+    _resize(grey, views(planes, height, width)[0], cv2.INTER_AREA)
+    return planes
+
+
+def _resize(source: np.ndarray, target: np.ndarray, interpolation: int) -> None:
+    import cv2
+
+    if source.shape == target.shape:
+        target[:] = source
+    else:
+        cv2.resize(source, target.shape[::-1], dst=target, interpolation=interpolation)
+
+
+def views(planes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Y [H, W], U and V [H/2, W/2] as views of a flat uint8 [H*W*3/2] array."""
+    luma_bytes, half = height * width, (height // 2, width // 2)
+    chroma_bytes = luma_bytes // 4
+    return (
+        planes[:luma_bytes].reshape(height, width),
+        planes[luma_bytes : luma_bytes + chroma_bytes].reshape(half),
+        planes[luma_bytes + chroma_bytes :].reshape(half),
+    )
+
+
+def to_rgb(planes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Stored planes, uint8 [H*W*3/2], as uint8 [H, W, 3] RGB; chroma is enlarged bilinearly."""
+    import cv2
+
+    luma, u, v = views(planes, height, width)
+    up_u, up_v = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in (u, v))
+    return cv2.cvtColor(cv2.merge([luma, up_v, up_u]), cv2.COLOR_YCrCb2RGB)

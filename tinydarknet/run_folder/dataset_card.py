@@ -1,0 +1,107 @@
+"""What a run notes about its datasets, so that a report needs the run's folder alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.dataset.index import read_index_table
+from convert.dataset.manifest import Manifest, SkippedItem
+from convert.image.encoding import Encoding
+
+SKIPPED_NAMED_MAX = 50
+"""Of the images left out, so many are named; the counts by reason are of all."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """How many images something was done to (`action`), and why (`reason`, "" for the ordinary)."""
+
+    action: str
+    reason: str
+    images: int
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """A dataset in a few lines; JSON-ready by `dataclasses.asdict`."""
+
+    path: str
+    split: str
+    encoding: Encoding
+    images: int
+    classes: int
+    images_per_class: tuple[int, float, int]
+    """Fewest, median, most."""
+    shards: int
+    payload_bytes: int
+    source_bytes: int
+    seed: int
+    """Of the shuffle at conversion."""
+    logical_digest: str
+    versions: dict[str, str]
+    """Of the converter and the libraries that wrote it."""
+    treated: tuple[Treatment, ...]
+    """Most frequent first."""
+    left_out: int
+    """Source images that were skipped."""
+    left_out_reasons: tuple[tuple[str, int], ...]
+    """Reason and count, most frequent first."""
+    left_out_named: tuple[SkippedItem, ...]
+    """The first SKIPPED_NAMED_MAX of them."""
+
+
+def dataset_card(path: Path, manifest: Manifest) -> DatasetCard:
+    """Describe the dataset at `path`.
+
+    Raises:
+        UserError: the index is missing or is not the manifest's.
+    """
+    index = read_index_table(path, manifest, ["label", "action", "reason"])
+    per_class = np.bincount(index.column("label").to_numpy(), minlength=len(manifest.classes))
+    # counted by Arrow: ImageNet has 1.28 million rows and a handful of pairs
+    pairs = index.group_by(["action", "reason"]).aggregate([([], "count_all")]).to_pylist()
+    treated = [Treatment(pair["action"], pair["reason"], pair["count_all"]) for pair in pairs]
+    return DatasetCard(
+        path=str(path),
+        split=manifest.split,
+        encoding=manifest.encoding,
+        images=manifest.rows,
+        classes=len(manifest.classes),
+        images_per_class=(int(per_class.min()), float(np.median(per_class)), int(per_class.max())),
+        shards=len(manifest.shards),
+        payload_bytes=manifest.payload_bytes,
+        source_bytes=manifest.source_bytes,
+        seed=manifest.seed,
+        logical_digest=manifest.logical_digest,
+        versions=manifest.versions,
+        treated=tuple(sorted(treated, key=lambda entry: (-entry.images, entry.action, entry.reason))),
+        left_out=len(manifest.skipped),
+        left_out_reasons=tuple(Counter(item.reason for item in manifest.skipped).most_common()),
+        left_out_named=manifest.skipped[:SKIPPED_NAMED_MAX],
+    )
+
+
+def card_from(fields: Mapping[str, Any]) -> DatasetCard:
+    """The card whose `dataclasses.asdict` went through JSON.
+
+    Raises:
+        KeyError, TypeError, ValueError: the fields are not a card's.
+    """
+    fewest, median, most = fields["images_per_class"]
+    return DatasetCard(
+        **{
+            **fields,
+            "encoding": Encoding(**fields["encoding"]),
+            "images_per_class": (fewest, median, most),
+            "versions": dict(fields["versions"]),
+            "treated": tuple(Treatment(**entry) for entry in fields["treated"]),
+            "left_out_reasons": tuple((reason, count) for reason, count in fields["left_out_reasons"]),
+            "left_out_named": tuple(SkippedItem(**entry) for entry in fields["left_out_named"]),
+        }
+    )

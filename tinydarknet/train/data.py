@@ -1,0 +1,102 @@
+"""A run's training set, open once for the whole run, and the feeds that are cut from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from convert.dataset.dataset import Records
+from convert.dataset.manifest import load_manifest
+from tinydarknet.device import sum_over_ranks
+from tinydarknet.evaluate.passes import classifier_for, evaluate
+from tinydarknet.evaluate.scores import Score
+from tinydarknet.feed.batch_plan import Drawing
+from tinydarknet.feed.damage import HealthPolicy, RowHealth
+from tinydarknet.feed.loader import Feed, feed_for, open_eval_feed
+from tinydarknet.feed.order import TrainingStream
+from tinydarknet.train.assembly import Run
+from tinydarknet.train.schedule import Segment
+
+
+class TrainingData:
+    """The images of a run; knows over all its segments which of them were damaged."""
+
+    def __init__(self, run: Run) -> None:
+        """Open the dataset.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        self._run = run
+        self._records = Records(run.config.data_path)
+        self._health = RowHealth(self._records, HealthPolicy(run.config.tolerate, run.config.check_reads))
+
+    @property
+    def damaged(self) -> list[str]:
+        """A sentence for every image that this rank has replaced by another so far."""
+        return list(self._health.damaged.values())
+
+    def replaced_images(self) -> int:
+        """How many images any rank has replaced so far; all ranks must call this."""
+        found = list(self._health.damaged)
+        if not sum_over_ranks(self._run.device, np.array([len(found)]))[0]:
+            return 0
+        marks = np.zeros(len(self._records), np.int64)
+        marks[found] = 1
+        return int((sum_over_ranks(self._run.device, marks) > 0).sum())
+
+    def feed(self, segment: Segment) -> Feed:
+        """This rank's batches for the steps of a segment.
+
+        Raises:
+            UserError: the wanted feed cannot read the dataset.
+        """
+        config, device = self._run.config, self._run.device
+        stream = TrainingStream(
+            len(self._records),
+            self._run.batch_size,
+            config.seed,
+            device.rank,
+            device.world_size,
+            segment.first_step,
+            segment.last_step,
+        )
+        drawing = Drawing(self._records, stream, segment.image_size, config.augmentation, self._health)
+        return feed_for(drawing, config.normalization, config.feed, device.feed_threads)
+
+
+EVAL_BATCH_MAX = 64
+
+
+class Validation:
+    """One feed and one compiled network for all evaluations of a run."""
+
+    def __init__(self, run: Run, directory: Path) -> None:
+        """Open the dataset.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        self._run = run
+        self._rows = load_manifest(directory).rows
+        self._feed = open_eval_feed(
+            directory,
+            batch_size=min(run.config.batch_size, EVAL_BATCH_MAX),
+            image_size=run.config.image_height,
+            rank=run.device.rank,
+            world_size=run.device.world_size,
+            normalization=run.config.normalization,
+            threads=run.device.feed_threads,
+        )
+        self._classifier = classifier_for(self._feed, run.published)
+
+    def score(self) -> Score:
+        """Count this moment's hits over all ranks; leaves the run's network in training mode.
+
+        Raises:
+            UserError: see `evaluate`.
+        """
+        score = evaluate(self._run.device, self._classifier, self._feed, self._rows)
+        self._run.network.set_train(True)
+        return score

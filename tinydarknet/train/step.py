@@ -1,0 +1,233 @@
+"""One training step: loss, gradient, mean over parts and ranks, update, moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+GROWTH_FACTOR = 2.0
+GROWTH_STEPS = 2000
+"""Sound steps after which the scale doubles; both as in the reference (DynamicLossScaleManager)."""
+
+
+class DynamicLossScale(nn.Cell):
+    """A loss scale that halves at each overflow, never below 1, and doubles after GROWTH_STEPS sound steps in a row."""
+
+    def __init__(self, initial: float) -> None:
+        super().__init__(auto_prefix=False)
+        self.value = Parameter(Tensor(initial, ms.float32), name="loss_scale.value", requires_grad=False)
+        self.sound_steps = Parameter(Tensor(0, ms.int32), name="loss_scale.sound_steps", requires_grad=False)
+
+    def construct(self, finite: Tensor) -> Tensor:
+        """Take note of whether a step's gradients were finite (bool scalar); returns the new scale."""
+        steps = ops.select(finite, self.sound_steps + 1, ops.zeros_like(self.sound_steps))
+        grows = steps >= GROWTH_STEPS
+        grown = ops.select(grows, self.value * GROWTH_FACTOR, self.value * 1.0)
+        lowered = ops.maximum(self.value / GROWTH_FACTOR, ops.ones_like(self.value))
+        value = ops.select(finite, grown, lowered)
+        steps = ops.select(grows, ops.zeros_like(steps), steps)
+        return ops.depend(value, (ops.assign(self.sound_steps, steps), ops.assign(self.value, value)))
+
+
+def all_finite(gradients: tuple[Tensor, ...]) -> Tensor:
+    """Whether no gradient holds infinity or NaN, a bool scalar."""
+    sound = ops.isfinite(gradients[0]).all()
+    for gradient in gradients[1:]:
+        sound = ops.logical_and(sound, ops.isfinite(gradient).all())
+    return sound
+
+
+class SmoothedCrossEntropy(nn.Cell):
+    """The mean over a batch of the cross-entropy against smoothed labels; logits [B, C], labels int32 [B].
+
+    The reference's form: the right class weighs 1 - s, each other class s / (C - 1) (Szegedy et al. 2016 spread
+    s over all C classes). Computed in float32.
+
+    Raises:
+        ValueError: the factor is outside [0, 1), or there are fewer than two classes.
+    """
+
+    def __init__(self, num_classes: int, label_smooth_factor: float) -> None:
+        super().__init__()
+        if not 0 <= label_smooth_factor < 1:
+            raise ValueError(f"label_smooth_factor must be in [0, 1), got {label_smooth_factor}")
+        if num_classes < 2:
+            raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+        self.num_classes = num_classes
+        self.on_value = Tensor(1 - label_smooth_factor, ms.float32)
+        self.off_value = Tensor(label_smooth_factor / (num_classes - 1), ms.float32)
+        self.cross_entropy = ops.SoftmaxCrossEntropyWithLogits()
+
+    def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss, a float32 scalar."""
+        targets = ops.one_hot(labels, self.num_classes, self.on_value, self.off_value)
+        losses, _ = self.cross_entropy(ops.cast(logits, ms.float32), targets)
+        return ops.mean(losses)
+
+
+RAW_PREFIX = "raw."
+"""In a checkpoint whose weights are averages: of the weights that training itself goes on with."""
+
+
+class TrainStep(nn.Cell):
+    """A feed's columns in (image columns, label int32 [B], id int64 [B]), the mean loss over all ranks out, float32.
+
+    The batch is worked off in `parts` parts, each part every parts-th image: the very parts that as many ranks
+    would see, so that one rank with n parts and n ranks compute the same step, batch norm included.
+    Gradients are of loss_scale * loss, divided by loss_scale before the update; a power of two changes no bit.
+    With a dynamic scale, a step whose gradients overflow on any rank changes no weight on all of them.
+    """
+
+    def __init__(
+        self,
+        classifier: nn.Cell,
+        loss: nn.Cell,
+        optimizer: nn.Optimizer,
+        *,
+        loss_scale: float | DynamicLossScale = 1.0,
+        parts: int = 1,
+        world_size: int = 1,
+        average: WeightAverage | None = None,
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.classifier = classifier
+        self.loss = loss
+        self.optimizer = optimizer
+        self.weights = optimizer.parameters
+        self.parts = parts
+        self.world_size = world_size
+        self.dynamic = isinstance(loss_scale, DynamicLossScale)
+        self.scale = loss_scale if isinstance(loss_scale, DynamicLossScale) else Tensor(loss_scale, ms.float32)
+        self.average = average
+        self.each = ops.HyperMap()
+        self.gradient = ms.value_and_grad(self.scaled_loss, None, self.weights)
+        if world_size > 1:
+            self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size)
+            self.sum_ranks = ops.AllReduce()
+
+    def scaled_loss(self, scale: Tensor, *columns: Tensor) -> Tensor:
+        """The loss of one part, times the loss scale."""
+        return self.loss(self.classifier(*columns[:-2]), columns[-2]) * scale
+
+    def construct(self, *columns: Tensor) -> Tensor:
+        """Make one update; return the loss before it."""
+        scale = self.scale.value * 1.0 if self.dynamic else self.scale
+        loss, gradients = self.gradient(scale, *self.part(columns, 0))
+        for index in range(1, self.parts):
+            part_loss, part_gradients = self.gradient(scale, *self.part(columns, index))
+            loss = loss + part_loss
+            gradients = self.each(ops.add, gradients, part_gradients)
+        unscale = 1 / (scale * self.parts)
+        gradients = self.each(ops.partial(ops.mul, unscale), gradients)
+        loss = loss * unscale
+        if self.world_size > 1:
+            gradients = self.reduce(gradients)
+            loss = self.sum_ranks(loss.reshape(1))[0] / self.world_size
+        if self.dynamic:
+            finite = all_finite(gradients)
+            if finite:
+                loss = self.update(loss, gradients)
+            return ops.depend(loss, self.scale(finite))
+        return self.update(loss, gradients)
+
+    def update(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Move the weights, then their average; return the loss."""
+        loss = ops.depend(loss, self.optimizer(gradients))
+        if self.average is not None:
+            loss = ops.depend(loss, self.average(loss))
+        return loss
+
+    def part(self, columns: tuple[Tensor, ...], index: int) -> tuple[Tensor, ...]:
+        """Every parts-th row of every column, from row `index` on."""
+        if self.parts == 1:
+            return columns
+        cut = ()
+        for column in columns:
+            cut = (*cut, column[index :: self.parts])
+        return cut
+
+
+class WeightAverage(nn.Cell):
+    """The exponential moving average of a network's parameters, batch norm's statistics included.
+
+    Called after each update: average = decay * average + (1 - decay) * parameter.
+    """
+
+    def __init__(self, network: nn.Cell, averaged: nn.Cell, decay: float) -> None:
+        """Average `network` into `averaged`, a network of the same kind whose parameters get the prefix "average."."""
+        super().__init__(auto_prefix=False)
+        self.sources = ms.ParameterTuple(network.get_parameters())
+        for parameter in averaged.get_parameters():
+            parameter.name = f"average.{parameter.name}"
+            parameter.requires_grad = False
+        self.averages = ms.ParameterTuple(averaged.get_parameters())
+        self.decay = Tensor(decay, ms.float32)
+        self.rest = Tensor(1 - decay, ms.float32)
+
+    @property
+    def named_averages(self) -> dict[str, Parameter]:
+        """The averages by the names of what they are averages of."""
+        return {source.name: average for source, average in zip(self.sources, self.averages, strict=True)}
+
+    @property
+    def named_sources(self) -> dict[str, Parameter]:
+        """What is averaged, by its names behind RAW_PREFIX."""
+        return {RAW_PREFIX + source.name: source for source in self.sources}
+
+    @staticmethod
+    def sources_in(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What was averaged, by its own names, out of a checkpoint's state; empty where nothing was."""
+        return {name.removeprefix(RAW_PREFIX): array for name, array in state.items() if name.startswith(RAW_PREFIX)}
+
+    def construct(self, after: Tensor) -> Tensor:
+        """Take the parameters in; `after` orders this behind the update."""
+        done = after
+        for index in range(len(self.sources)):
+            source, average = self.sources[index], self.averages[index]
+            done = ops.depend(done, ops.assign(average, self.decay * average + self.rest * source))
+        return done
+
+
+def reset_average(average: WeightAverage) -> None:
+    """Start the averages at the parameters' present values."""
+    for source, target in zip(average.sources, average.averages, strict=True):
+        _copy(source, target)
+
+
+def _copy(source: Parameter, target: Parameter) -> None:
+    target.set_data(Tensor(source.asnumpy(), target.dtype))
+
+
+UNDECAYED_SUFFIXES = (".gamma", ".beta", ".bias")
+"""Batch norm's scale and shift, and biases: no weight decay on them."""
+
+
+def parameter_groups(parameters: Iterable[Parameter]) -> list[dict[str, Any]]:
+    """Split by whether weight decay applies; a group that would be empty is left out."""
+    parameters = list(parameters)
+    undecayed = [parameter for parameter in parameters if parameter.name.endswith(UNDECAYED_SUFFIXES)]
+    decayed = [parameter for parameter in parameters if not parameter.name.endswith(UNDECAYED_SUFFIXES)]
+    groups = [{"params": undecayed, "weight_decay": 0.0}, {"params": decayed}]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(
+    network: nn.Cell, rates: np.ndarray, momentum: float, weight_decay: float, nesterov: bool
+) -> nn.Optimizer:
+    """Momentum over the network's trainable parameters, `rates[i]` at step i.
+
+    Nesterov's form is SGD's: on the CPU nn.Momentum(use_nesterov=True) silently runs plain momentum.
+    """
+    kind = nn.SGD if nesterov else nn.Momentum
+    extra = {"nesterov": True} if nesterov else {}
+    return kind(
+        parameter_groups(network.trainable_params()),
+        learning_rate=Tensor(rates),
+        momentum=momentum,
+        weight_decay=weight_decay,
+        **extra,
+    )

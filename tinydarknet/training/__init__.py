@@ -1,1 +1,0 @@
-"""One run: from a configuration to checkpoints, exactly and resumably."""
