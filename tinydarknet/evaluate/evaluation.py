@@ -22,6 +22,7 @@ from tinydarknet.evaluate.scores import REFERENCE_BATCH, calibrate, count, refer
 from tinydarknet.evaluate.tables import SizeRow
 from tinydarknet.evaluate.worst import WorstInputs, draw_inputs
 from tinydarknet.feed.loader import open_eval_feed
+from tinydarknet.feed.order import Rank
 from tinydarknet.model.checkpoint import Checkpoint, build_network
 from tinydarknet.model.description import check_classes
 from tinydarknet.model.network import TinyDarkNet
@@ -79,8 +80,7 @@ def look(setting: Setting, image_size: int, *, with_pictures: bool = False) -> P
         options.val_data_path,
         batch_size=options.batch_size,
         image_size=image_size,
-        rank=device.rank,
-        world_size=device.world_size,
+        rank=Rank(device.rank, device.world_size),
         normalization=normalization,
         feed=options.feed,
         threads=device.feed_threads,
