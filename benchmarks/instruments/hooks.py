@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 if TYPE_CHECKING:
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
     from tinydarknet.feed.batch_fill import Stage as FeedStage
     from tinydarknet.feed.batch_fill import StageTimer
 
@@ -40,7 +40,7 @@ Function = Callable[..., Any]
 class FeedProbe:
     """Times the stages of a planes or host feed inside its own threads, one record per batch."""
 
-    def __init__(self, records: Records, crop_name: Literal["crop", "decode"], inner: StageTimer | None) -> None:
+    def __init__(self, records: Dataset, crop_name: Literal["crop", "decode"], inner: StageTimer | None) -> None:
         """Look at feeds over `records`; `inner` is entered within every stage, see `delaying`."""
         self._records = records
         self._crop_name = crop_name
@@ -164,7 +164,7 @@ def _replaced(owner: Any, name: str, make: Callable[[Function], Function]) -> It
             delattr(owner, name)
 
 
-def _touch(records: Records, rows: np.ndarray) -> None:
+def _touch(records: Dataset, rows: np.ndarray) -> None:
     """Bring every page of the rows' payloads in, as the first use of the memory map does."""
     for row in rows.tolist():
         records.payload(row)[::PAGE_BYTES].max()

@@ -29,9 +29,9 @@ def time_stages(opening: TrainingFeed, batches: int) -> StageTimes:
     """Milliseconds of read, crop (or decode) and batch, for `batches` batches of a feed on one thread."""
     if opening.feed == "reference":
         return _reference_stages(opening, batches)
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
 
-    records = Records(opening.directory)
+    records = Dataset(opening.directory)
     probe = FeedProbe(records, "crop" if opening.encoding == "yuv420" else "decode", opening.timer)
     opening = dataclasses.replace(opening, timer=probe.timer)
     for _ in opening.open(batches + _WARMUP_BATCHES, threads=1, dataset=records).reused():
@@ -82,12 +82,12 @@ def _intervals(made: Iterator[Any], skip: int, count: int) -> list[float]:
 
 def _reference_stages(opening: TrainingFeed, batches: int) -> StageTimes:
     """The reference's operators one after the other, as its feed calls them."""
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
     from tinydarknet.colour import IMAGENET
     from tinydarknet.feed.augment import Augmentation
     from tinydarknet.feed.reference import operators
 
-    records = Records(opening.directory)
+    records = Dataset(opening.directory)
     stream = TrainingStream(len(records), opening.batch_size, 0, opening.rank, opening.world_size, 0, batches + 1)
     decode, *rest = operators(opening.image_size, IMAGENET, Augmentation())
     times: StageTimes = {"read": [], "decode": [], "augment": [], "batch": []}

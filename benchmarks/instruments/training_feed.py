@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tinydarknet.feed.loader import FeedName
 
 if TYPE_CHECKING:
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
     from tinydarknet.feed.batch_fill import StageTimer
     from tinydarknet.feed.loader import Feed
 
@@ -34,7 +34,7 @@ class TrainingFeed:
     timer: StageTimer | None = None
     """See `benchmarks.instruments.hooks.delaying`."""
 
-    def open(self, steps: int, threads: int | None = None, dataset: Records | None = None) -> Feed:
+    def open(self, steps: int, threads: int | None = None, dataset: Dataset | None = None) -> Feed:
         """The feed of the run's first `steps` steps; of `dataset`, if it is open already."""
         from tinydarknet.feed import Rank, open_train_feed
 

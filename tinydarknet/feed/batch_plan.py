@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from tinydarknet.colour import ColourFactors
 from tinydarknet.feed.augment import Augmentation, Windows, centre_windows, draw
 from tinydarknet.feed.damage import RowHealth
@@ -35,7 +35,7 @@ class BatchPlan:
 class Planner:
     """Plans the batches of one stream over one dataset: a function of the step and of the rows known to be damaged."""
 
-    records: Records
+    records: Dataset
     stream: Stream
     augmentation: Augmentation | None
     """None for evaluation: the centre crop and plain colour."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.errors import BadValueError, UserError
 
 
@@ -36,7 +36,7 @@ class UndecodableRowError(Exception):
 class DamagedImageError(UserError):
     """A stored image is damaged, and may not be replaced by another."""
 
-    def __init__(self, records: Records, row: int, reason: str, *, tolerated: int = 0) -> None:
+    def __init__(self, records: Dataset, row: int, reason: str, *, tolerated: int = 0) -> None:
         """Name shard, row and key; `reason` is the rest of the sentence."""
         self.directory, self.row, self.reason = records.directory, row, reason
         allowed = f"; {tolerated} other damaged images are tolerated, and no more" if tolerated else ""
@@ -53,7 +53,7 @@ class DamagedImageError(UserError):
 class RowHealth:
     """Knows which rows of a dataset are damaged; safe to use from several threads."""
 
-    def __init__(self, records: Records, policy: HealthPolicy) -> None:
+    def __init__(self, records: Dataset, policy: HealthPolicy) -> None:
         self._records = records
         self._policy = policy
         self._damaged: dict[int, str] = {}

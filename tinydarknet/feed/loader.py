@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.errors import BadValueError, UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
@@ -20,7 +20,7 @@ from tinydarknet.feed.prefetch import Batch, ThreadedFeed
 from tinydarknet.processors import equal_share_threads
 
 if TYPE_CHECKING:
-    from mindspore.dataset import Dataset
+    from mindspore.dataset import Dataset as MindSporeDataset
 
     from tinydarknet.feed.batch_fill import StageTimer
 
@@ -111,7 +111,7 @@ class Feed(Protocol):
         """The fast way: the same batches, each valid only until the next is asked for, when its arrays are written over."""
         ...
 
-    def dataset(self) -> Dataset:
+    def dataset(self) -> MindSporeDataset:
         """The batches as a MindSpore dataset with `columns`."""
         ...
 
@@ -121,7 +121,7 @@ class Feed(Protocol):
 
 
 def open_train_feed(
-    dataset: str | Path | Records,
+    dataset: str | Path | Dataset,
     *,
     batch_size: int,
     image_size: int = 224,
@@ -185,7 +185,7 @@ def open_train_feed(
 
 
 def open_eval_feed(
-    dataset: str | Path | Records,
+    dataset: str | Path | Dataset,
     *,
     batch_size: int,
     image_size: int = 224,
@@ -205,14 +205,14 @@ def open_eval_feed(
     return _feed_for(planner, image_size, normalization, images, feed, threads or equal_share_threads(rank.of))
 
 
-def health_of(dataset: Records, health: HealthPolicy | RowHealth) -> RowHealth:
+def health_of(dataset: Dataset, health: HealthPolicy | RowHealth) -> RowHealth:
     """The damaged rows of a dataset: those that are known already, or none yet."""
     return RowHealth(dataset, health) if isinstance(health, HealthPolicy) else health
 
 
 def _opened(
-    dataset: str | Path | Records, batch_size: int, image_size: int, threads: int | None, images: str
-) -> Records:
+    dataset: str | Path | Dataset, batch_size: int, image_size: int, threads: int | None, images: str
+) -> Dataset:
     """Check what training and evaluation are both told, then open the dataset."""
     _check_integer("batch_size", batch_size, least=1)
     _check_integer("image_size", image_size, least=2)
@@ -222,14 +222,14 @@ def _opened(
         _check_integer("threads", threads, least=1)
     if images not in get_args(ImagesName):
         raise BadValueError("images", f"must be one of {', '.join(get_args(ImagesName))}", images)
-    if isinstance(dataset, Records):
+    if isinstance(dataset, Dataset):
         return dataset
     if not isinstance(dataset, (str, os.PathLike)):
         raise BadValueError("dataset", "must be a folder's path or an open dataset", dataset)
     directory = Path(dataset)
     if directory.is_file():
         raise BadValueError("dataset", "must be a dataset's folder, not a file", str(dataset))
-    return Records(directory)
+    return Dataset(directory)
 
 
 def _check_integer(name: str, value: object, *, least: int) -> None:

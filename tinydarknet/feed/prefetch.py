@@ -14,7 +14,7 @@ from convert.errors import BadValueError, UserError
 from tinydarknet.feed.order import Stream
 
 if TYPE_CHECKING:
-    from mindspore.dataset import Dataset
+    from mindspore.dataset import Dataset as MindSporeDataset
 
 Batch = dict[str, np.ndarray]
 
@@ -72,7 +72,7 @@ class ThreadedFeed:
         """
         return self.batches(skip, reuse=True)
 
-    def dataset(self) -> Dataset:
+    def dataset(self) -> MindSporeDataset:
         """The same batches as a MindSpore dataset.
 
         MindSpore keeps the arrays it is given rather than copying them, so each batch gets arrays of its own.
