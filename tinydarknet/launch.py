@@ -132,7 +132,7 @@ def _check_hosts(options: LaunchOptions) -> None:
     if options.node_rank == 0 and not _is_own_address(master):
         use = "leave --master-addr out" if options.nodes == 1 else "name one of its own with --master-addr"
         raise UserError(f"{master} is no address of this host, which is host 0: {use}")
-    others = dict.fromkeys([*([] if options.node_rank == 0 else [master]), *options.hosts])
+    others = options.hosts if options.node_rank == 0 else (master, *options.hosts)
     for address in others:
         if not _is_own_address(address) and (reason := _silence(address, options.master_port)) is not None:
             raise UserError(
