@@ -111,7 +111,7 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
     run_dir: Path | None = None
     """The run's own folder; by default a new one under runs/."""
     resume: bool = False
-    """Go on with the run in run_dir from its newest sound checkpoint."""
+    """Go on with the run in run_dir from its newest whole checkpoint."""
     config_path: Path | None = None
     """YAML file of options by their names; options on the command line win over it."""
 
