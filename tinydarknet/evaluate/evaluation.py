@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.dataset.index import read_index_table
+from convert.dataset import Dataset
 from convert.dataset.manifest import Manifest
 from convert.durable_files import write_bytes
 from convert.errors import UserError
@@ -68,7 +68,7 @@ def evaluate_dataset(options: EvaluateOptions, manifest: Manifest) -> None:
     others = [evaluate_at_size(setting, size) for size in sorted({*options.sweep} - {main_size})]
     if device.is_first:
         passes = sorted([first, *others], key=lambda one: one.image_size) if options.sweep else [first]
-        write_results(options, manifest, result_of(setting, first, [size_row(one) for one in passes]))
+        write_results(options, result_of(setting, first, [size_row(one) for one in passes]))
 
 
 def evaluate_at_size(setting: Setting, image_size: int, *, with_pictures: bool = False) -> Pass:
@@ -127,7 +127,7 @@ def result_of(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> Evalua
     )
 
 
-def write_results(options: EvaluateOptions, manifest: Manifest, result: EvaluationResult) -> None:
+def write_results(options: EvaluateOptions, result: EvaluationResult) -> None:
     """Print the counts, then write the files that the options name.
 
     Raises:
@@ -138,7 +138,7 @@ def write_results(options: EvaluateOptions, manifest: Manifest, result: Evaluati
         if options.json is not None:
             write_bytes(options.json, to_json(result.fields()).encode())
         if options.report_dir is not None:
-            keys = read_index_table(options.val_data_path, manifest, ["key"]).column("key").to_pylist()
+            keys = Dataset(options.val_data_path, map_shards=False).index.column("key").to_pylist()
             names = write_folder(options.report_dir, result, keys, figures=options.plots)
             print(f"wrote {', '.join(names)} to {options.report_dir}")
     except OSError as error:
