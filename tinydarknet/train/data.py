@@ -1,4 +1,4 @@
-"""A run's training set, open once for the whole run, and the feeds that are cut from it."""
+"""A run's datasets, each open once for the whole run: the feeds that training takes, and the scores in between."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from tinydarknet.feed.loader import Feed, open_eval_feed, open_train_feed
 from tinydarknet.feed.order import Rank
 from tinydarknet.train.assembly import Run
 from tinydarknet.train.schedule import Segment
+
+EVAL_BATCH_MAX = 64
 
 
 class TrainingData:
@@ -66,9 +68,6 @@ class TrainingData:
             health=self._health,
             threads=device.feed_threads,
         )
-
-
-EVAL_BATCH_MAX = 64
 
 
 class Validation:
