@@ -50,12 +50,12 @@ def measure_opening(options: OpenRateOptions) -> dict[str, Any]:
 
 
 def _open(options: OpenRateOptions, folder: Path) -> dict[str, Any]:
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
     from tinydarknet.feed.order import TrainingStream
 
     rss_before_mb = process_memory_mb("VmRSS")
     start = time.perf_counter()
-    records = Records(folder)
+    records = Dataset(folder)
     opened_s = time.perf_counter() - start
     per_run = 90 * (options.rows // (options.batch_size * options.ranks))
     steps = {"first": 0, "middle": per_run // 2 + 7}

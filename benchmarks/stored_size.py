@@ -53,16 +53,15 @@ def measure_sizes(options: StoredSizeOptions) -> list[dict[str, Any]]:
 
 def _measure(options: StoredSizeOptions, short_side: int, output: Path) -> dict[str, Any]:
     from benchmarks.feed_rate import FeedRateOptions, measure_feeds
-    from convert.dataset.dataset import Records
-    from convert.dataset.index import read_index_table
+    from convert.dataset import Dataset
     from convert.job.options import RunOptions
     from convert.run import run
     from tinydarknet.feed.augment import Augmentation, draw
 
     with contextlib.redirect_stdout(sys.stderr):
         run(RunOptions(options.source, output, short_side=short_side))
-    records = Records(output)
-    keys = read_index_table(output, records.manifest, ["key"]).column("key").to_pylist()
+    records = Dataset(output)
+    keys = records.index.column("key").to_pylist()
     rows = np.arange(len(records))
     drawn = [draw(Augmentation(), 0, epoch, rows, records.heights, records.widths)[0] for epoch in range(options.crops)]
     differences, decibels, magnified = [], [], []

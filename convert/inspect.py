@@ -7,17 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import tyro
 
 from convert.contact_sheet import Tile, check_sheet_path, draw_sheet
-from convert.dataset.dataset import find_row, read_payload, read_rgb
+from convert.dataset import Dataset
 from convert.dataset.duplicates import duplicate_groups
-from convert.dataset.index import read_index_table
-from convert.dataset.manifest import Manifest, load_manifest
+from convert.dataset.manifest import Manifest
 from convert.durable_files import asked_for
 
 GROUP = "convert.inspect"
@@ -34,13 +33,12 @@ def find_views() -> dict[str, View]:
 SHEET_IMAGES = 20
 
 
-def dataset_tiles(directory: Path, manifest: Manifest) -> list[Tile]:
+def dataset_tiles(dataset: Dataset) -> list[Tile]:
     """Labelled images from evenly spaced places of a dataset; every image has equally many tiles, the stored one first."""
-    rows = np.linspace(0, manifest.rows - 1, min(SHEET_IMAGES, manifest.rows)).astype(np.int64)
-    index_rows = read_index_table(directory, manifest).take(rows).to_pylist()
+    rows = np.linspace(0, len(dataset) - 1, min(SHEET_IMAGES, len(dataset))).astype(np.int64)
     # before the views, which need not tell of damage as the stored images do
-    stored = [Tile(read_rgb(directory, manifest, row), _caption(manifest, row)) for row in index_rows]
-    views = {title: view(directory, rows) for title, view in find_views().items()}
+    stored = [Tile(dataset.rgb(row), _caption(dataset, row)) for row in rows.tolist()]
+    views = {title: view(dataset.directory, rows) for title, view in find_views().items()}
     tiles = []
     for place, tile in enumerate(stored):
         tiles.append(tile)
@@ -49,11 +47,12 @@ def dataset_tiles(directory: Path, manifest: Manifest) -> list[Tile]:
     return tiles
 
 
-def _caption(manifest: Manifest, row: dict[str, Any]) -> tuple[str, str]:
-    name = manifest.classes[row["label"]].name.split(",")[0]
+def _caption(dataset: Dataset, row: int) -> tuple[str, str]:
+    label = dataset.labels[row]
+    action, reason = (dataset.index.column(name)[row].as_py() for name in ("action", "reason"))
     return (
-        f"{row['id']}: {row['label']} {name}",
-        f"{row['width']}x{row['height']} {row['reason'] or row['action']}",
+        f"{dataset.ids[row]}: {label} {dataset.classes[label].name.split(',')[0]}",
+        f"{dataset.widths[row]}x{dataset.heights[row]} {reason or action}",
     )
 
 
@@ -92,42 +91,43 @@ class InspectOptions:
 
 def inspect(options: InspectOptions) -> int:
     """Print the description, or write what was asked for; returns the exit status."""
-    manifest = load_manifest(options.dataset)
+    dataset = Dataset(options.dataset, map_shards=False)
     if options.sheet is not None:
-        draw_sheet(dataset_tiles(options.dataset, manifest), options.sheet)
-        print(f"{options.sheet}: {min(SHEET_IMAGES, manifest.rows)} images, and what their readers make of them")
+        draw_sheet(dataset_tiles(dataset), options.sheet)
+        print(f"{options.sheet}: {min(SHEET_IMAGES, len(dataset))} images, and what their readers make of them")
         return 0
-    index = read_index_table(options.dataset, manifest)
     if options.row is not None or options.key is not None:
-        _extract(options, manifest, find_row(index, options.row, options.key))
+        _extract(options, dataset, dataset.find(id=options.row, key=options.key))
         return 0
+    compared = [dataset, *([Dataset(options.against, map_shards=False)] if options.against else [])]
     parts = [
-        summary(manifest),
-        _class_lines(manifest, index),
-        _size_lines(index),
-        _reason_lines(index),
-        _duplicate_lines(options),
+        summary(dataset.manifest),
+        _class_lines(dataset),
+        _size_lines(dataset),
+        _reason_lines(dataset.index),
+        _duplicate_lines(compared),
     ]
     print("\n\n".join("\n".join(lines) for lines in parts))
     return 0
 
 
-def _extract(options: InspectOptions, manifest: Manifest, row: dict[str, Any]) -> None:
+def _extract(options: InspectOptions, dataset: Dataset, row: int) -> None:
     from PIL import Image
 
-    suffix = ".png" if manifest.encoding.name == "yuv420" else ".jpg"
-    path = options.out or Path(Path(row["key"]).stem + suffix)
-    if manifest.encoding.name == "yuv420" or path.suffix.lower() not in (".jpg", ".jpeg"):
-        picture = Image.fromarray(read_rgb(options.dataset, manifest, row))
+    key, label, is_planes = dataset.key(row), dataset.labels[row], dataset.manifest.encoding.name == "yuv420"
+    path = options.out or Path(Path(key).stem + (".png" if is_planes else ".jpg"))
+    if is_planes or path.suffix.lower() not in (".jpg", ".jpeg"):
+        picture = Image.fromarray(dataset.rgb(row))
         with asked_for(path) as temporary:
             picture.save(temporary)
     else:
-        payload = read_payload(options.dataset, manifest, row)
+        payload = dataset.payload(row)
         with asked_for(path) as temporary:
-            temporary.write_bytes(payload)
-    entry = manifest.classes[row["label"]]
+            temporary.write_bytes(payload.data)
+    entry = dataset.classes[label]
     print(
-        f"{path}: {row['key']}, id {row['id']}, label {row['label']} ({entry.wnid} {entry.name}), {row['width']}x{row['height']}"
+        f"{path}: {key}, id {dataset.ids[row]}, label {label} ({entry.wnid} {entry.name}), "
+        f"{dataset.widths[row]}x{dataset.heights[row]}"
     )
 
 
@@ -138,8 +138,8 @@ def _check_picture_path(path: Path) -> None:
         raise ValueError(f"out must end in .png, .jpg or as other pictures do, got {str(path)!r}")
 
 
-def _duplicate_lines(options: InspectOptions) -> list[str]:
-    groups = duplicate_groups([options.dataset, *([options.against] if options.against else [])])
+def _duplicate_lines(datasets: list[Dataset]) -> list[str]:
+    groups = duplicate_groups(datasets)
     shown = [f"    {', '.join(names)}" for names in groups[:20]]
     more = [f"    and {len(groups) - 20} more"] if len(groups) > 20 else []
     return [f"groups of equal images: {len(groups)}", *shown, *more]
@@ -157,8 +157,8 @@ def summary(manifest: Manifest) -> list[str]:
     ]
 
 
-def _class_lines(manifest: Manifest, index: pa.Table) -> list[str]:
-    counts = np.bincount(index.column("label").to_numpy(), minlength=len(manifest.classes))
+def _class_lines(dataset: Dataset) -> list[str]:
+    counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
     order = np.argsort(-counts, kind="stable")
     shown = [*order] if len(order) <= 12 else [*order[:5], None, *order[-5:]]
     lines = [f"images per class: {counts.min():,} to {counts.max():,}, median {np.median(counts):,.0f}"]
@@ -166,13 +166,13 @@ def _class_lines(manifest: Manifest, index: pa.Table) -> list[str]:
         lines.append(
             "    ..."
             if label is None
-            else f"    {counts[label]:>7,}  {manifest.classes[label].wnid}  {manifest.classes[label].name}"
+            else f"    {counts[label]:>7,}  {dataset.classes[label].wnid}  {dataset.classes[label].name}"
         )
     return lines
 
 
-def _size_lines(index: pa.Table) -> list[str]:
-    short = np.minimum(index.column("height").to_numpy(), index.column("width").to_numpy())
+def _size_lines(dataset: Dataset) -> list[str]:
+    short = np.minimum(dataset.heights, dataset.widths)
     edges = np.array([0, 32, 64, 128, 192, 256, 384, 512, 1024, 2048, 1 << 31])
     counts, _ = np.histogram(short, edges)
     lines = [f"short side of stored images: {short.min()} to {short.max()} pixels, median {np.median(short):.0f}"]

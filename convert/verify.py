@@ -15,8 +15,9 @@ import tyro
 from tqdm import tqdm
 
 from convert import processors
-from convert.dataset.index import INDEX_NAME, logical_digest, read_index_table
-from convert.dataset.manifest import MANIFEST_NAME, QUARANTINE_NAME, STAGING_NAME, Manifest, is_sealed, load_manifest
+from convert.dataset import Dataset
+from convert.dataset.index import INDEX_NAME, logical_digest
+from convert.dataset.manifest import MANIFEST_NAME, QUARANTINE_NAME, STAGING_NAME, Manifest, is_sealed
 from convert.dataset.mindrecord import DB_SUFFIX, read_db
 from convert.durable_files import sha256_file
 from convert.errors import UserError
@@ -77,6 +78,8 @@ def _faults(directory: Path, manifest: Manifest, number: int, rows: pa.Table, de
     return faults
 
 
+_CHECKED = ["id", "key", "label", "offset", "length", "height", "width", "crc32"]
+"""Columns of the index that a shard is checked by."""
 _PRELOAD = ("numpy", "cv2", "simplejpeg", "convert.verify")
 
 
@@ -135,9 +138,9 @@ def check_dataset(options: VerifyOptions) -> Checked:
     Raises:
         UserError: there is no manifest or index to check by.
     """
-    manifest = load_manifest(options.dataset)
-    index = read_index_table(options.dataset, manifest)
-    faults = [*_file_faults(options.dataset, manifest), *_index_faults(manifest, index)]
+    dataset = Dataset(options.dataset, map_shards=False)
+    manifest, index = dataset.manifest, dataset.index
+    faults = [*_file_faults(options.dataset, manifest), *_index_faults(dataset)]
     if not is_sealed(options.dataset):
         faults.append(f"{MANIFEST_NAME} has been edited since it was written")
     if not options.quick and logical_digest(index) != manifest.logical_digest:
@@ -163,23 +166,23 @@ def _file_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{name} does not belong to the dataset"
 
 
-def _index_faults(manifest: Manifest, index: pa.Table) -> Iterator[str]:
+def _index_faults(dataset: Dataset) -> Iterator[str]:
+    manifest = dataset.manifest
     for name, column in (("payload_bytes", "length"), ("source_bytes", "source_bytes")):
-        total = int(index.column(column).to_numpy().sum())
+        total = int(dataset.column(column).sum())
         if total != getattr(manifest, name):
             yield f"{MANIFEST_NAME}: {name} is {getattr(manifest, name)}, the index adds up to {total}"
     wanted = np.repeat(np.arange(len(manifest.shards)), [shard.rows for shard in manifest.shards])
-    if not np.array_equal(index.column("shard").to_numpy(), wanted):
+    if not np.array_equal(dataset.column("shard"), wanted):
         yield f"{INDEX_NAME}: its rows per shard are not those of {MANIFEST_NAME}"
     if manifest.encoding.name == "yuv420":
-        height, width, length = (
-            index.column(name).to_numpy().astype(np.int64) for name in ("height", "width", "length")
-        )
-        for row in np.flatnonzero(height * width * 3 != length * 2)[:5]:
-            yield f"{INDEX_NAME}: {index.column('key')[row]} has {length[row]} bytes, not those of {height[row]}x{width[row]} planes"
+        height, width, length = dataset.heights, dataset.widths, dataset.column("length")
+        for row in np.flatnonzero(height * width * 3 != length.astype(np.int64) * 2)[:5]:
+            yield f"{INDEX_NAME}: {dataset.key(row)} has {length[row]} bytes, not those of {height[row]}x{width[row]} planes"
 
 
 def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -> tuple[list[str], float]:
+    index = index.select(_CHECKED)
     starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
     faults: list[str] = []
     cpu_s = 0.0

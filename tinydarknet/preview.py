@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from tinydarknet.colour import DARKNET, colour_matrices
 from tinydarknet.feed.augment import Augmentation, draw
 from tinydarknet.feed.kernels import luma_means
@@ -30,7 +30,7 @@ def training_views(directory: Path, rows: np.ndarray, epochs: int = 3) -> np.nda
         uint8 [rows, epochs, S, S, 3]: RGB as the network's first cell computes it, before normalisation, clipped to what
         a picture can show.
     """
-    records = Records(directory)
+    records = Dataset(directory)
     crop = CROPPERS[records.manifest.encoding.name]
     y = np.empty((len(rows), 1, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     uv = np.empty((len(rows), 2, IMAGE_SIZE // 2, IMAGE_SIZE // 2), np.uint8)

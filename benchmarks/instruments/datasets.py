@@ -13,7 +13,7 @@ from convert.errors import UserError
 from tinydarknet.feed.loader import FeedName
 
 if TYPE_CHECKING:
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
     from convert.image.encoding import EncodingName
 
 MeasuredFeed = Literal["planes", "host", "host_jpeg", "reference"]
@@ -79,11 +79,10 @@ def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path, rows:
 
 def _unpack(directory: Path, folder: Path, rows: int) -> None:
     """Write a dataset's images, or `rows` of them spread over all, as `folder/<wnid>/<name>`."""
-    from convert.dataset.dataset import Records
-    from convert.dataset.index import read_index_table
+    from convert.dataset import Dataset
 
-    records = Records(directory)
-    keys = read_index_table(directory, records.manifest, ["key"]).column("key").to_pylist()
+    records = Dataset(directory)
+    keys = records.index.column("key").to_pylist()
     is_planes = records.manifest.encoding.name == "yuv420"
     for row in range(0, len(keys), max(1, len(keys) // rows)):
         wnid, name = Path(keys[row]).parts[-2:]
@@ -92,7 +91,7 @@ def _unpack(directory: Path, folder: Path, rows: int) -> None:
         path.write_bytes(_as_jpeg(records, row) if is_planes else records.payload(row).tobytes())
 
 
-def _as_jpeg(records: Records, row: int) -> bytes:
+def _as_jpeg(records: Dataset, row: int) -> bytes:
     import cv2
     import numpy as np
 

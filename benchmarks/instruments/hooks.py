@@ -1,6 +1,6 @@
 """Where each stage of a step really happens, so that it can be timed there, or slowed to see that the verdict notices.
 
-    read        Records.will_need, and the first touch of the payloads' pages
+    read        Dataset.will_need, and the first touch of the payloads' pages
     crop        the feed's cropper of yuv420 planes;  decode: of jpeg and original
     batch       Drawing.draw and PlanesSource.finish: what a batch holds, its colours, labels and ids
     transfer    ThreadedFeed.dataset: host arrays into MindSpore's pipeline and out as tensors
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 if TYPE_CHECKING:
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
 
 Stage = Literal["read", "crop", "decode", "batch", "transfer", "compute", "all-reduce"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -93,13 +93,13 @@ def slowed(stage: Stage | None, delay_ms: float) -> Iterator[None]:
 
 def _feed_functions(crop_name: str) -> list[tuple[str, Any, str]]:
     """Stage, owner and name of every function that a batch goes through on a feed's thread."""
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
     from tinydarknet.feed.batch_plan import Drawing
     from tinydarknet.feed.planes import CROPPERS, PlanesSource
 
     encodings = ("yuv420",) if crop_name == "crop" else ("jpeg", "original")
     return [
-        ("read", Records, "will_need"),
+        ("read", Dataset, "will_need"),
         *((crop_name, CROPPERS, encoding) for encoding in encodings),
         ("batch", Drawing, "draw"),
         ("batch", PlanesSource, _LAST),
@@ -183,7 +183,7 @@ def _replaced(owner: Any, name: str, make: Callable[[Function], Function]) -> It
             delattr(owner, name)
 
 
-def _touch(records: Records, rows: np.ndarray) -> None:
+def _touch(records: Dataset, rows: np.ndarray) -> None:
     """Bring every page of the rows' payloads in, as the first use of the memory map does."""
     for row in rows.tolist():
         records.payload(row)[::PAGE_BYTES].max()

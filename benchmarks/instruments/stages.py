@@ -82,13 +82,13 @@ def _intervals(made: Iterator[Any], skip: int, count: int) -> list[float]:
 
 def _reference_stages(opening: TrainingFeed, batches: int) -> StageTimes:
     """The reference's operators one after the other, as its feed calls them."""
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
     from tinydarknet.colour import IMAGENET
     from tinydarknet.feed.augment import Augmentation
     from tinydarknet.feed.order import TrainingStream
     from tinydarknet.feed.reference import operators
 
-    records = Records(opening.directory)
+    records = Dataset(opening.directory)
     stream = TrainingStream(len(records), opening.batch_size, 0, opening.rank, opening.world_size, 0, batches + 1)
     decode, *rest = operators(opening.image_size, IMAGENET, Augmentation())
     times: StageTimes = {"read": [], "decode": [], "augment": [], "batch": []}

@@ -1,4 +1,4 @@
-"""A dataset directory: what lies in it, how it is written, how it is read. Free of OpenCV and MindSpore until pixels are asked for.
+"""A dataset directory: what lies in it, how it is written, how it is read; OpenCV and MindSpore are loaded late.
 
 manifest.py     manifest.json, the commit record: split, classes, encoding, shards
 index.py        index.parquet: one row per image, where its payload lies
@@ -7,3 +7,7 @@ mindrecord.py   payloads -> one MindRecord shard and its .db, and back
 dataset.py      the whole of it, opened
 duplicates.py   images that are stored more than once
 """
+
+from convert.dataset.dataset import Dataset
+
+__all__ = ["Dataset"]

@@ -36,6 +36,11 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 
+_REPEATED = ["action", "reason"]
+_READ_SCHEMA = pa.schema(
+    [f.with_type(pa.dictionary(pa.int32(), f.type)) if f.name in _REPEATED else f for f in INDEX_SCHEMA]
+)
+
 
 def logical_digest(index: pa.Table) -> str:
     """SHA-256 over `key TAB label TAB length TAB crc32 TAB` of all rows, in the order of their keys."""
@@ -57,30 +62,25 @@ def write_index(directory: Path, table: pa.Table) -> str:
     return sha256_file(directory / INDEX_NAME)
 
 
-def load_index(directory: Path, manifest: Manifest, columns: list[str]) -> dict[str, np.ndarray]:
-    """Read columns of `index.parquet` after checking its hash; each array has `manifest.rows` elements.
+def read_index(directory: Path, manifest: Manifest) -> pa.Table:
+    """Read `index.parquet` once, check its hash and its values; the strings that repeat come as dictionaries.
 
     Raises:
         UserError: the index is missing, is not the one that the manifest was written for, or holds impossible values.
     """
-    table = read_index_table(directory, manifest, columns)
-    return {name: table.column(name).to_numpy() for name in columns}
-
-
-def read_index_table(directory: Path, manifest: Manifest, columns: list[str] | None = None) -> pa.Table:
-    """Like `load_index`, as an Arrow table of all columns or of those named."""
     path = directory / INDEX_NAME
     if not path.is_file():
         raise UserError(f"{path} is missing: restore it or convert again")
     try:
-        if sha256_file(path) != manifest.index_sha256:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest.index_sha256:
             raise UserError(
                 f"{path} is not the index that {MANIFEST_NAME} names (its SHA-256 differs): restore it or convert again"
             )
-        with pq.ParquetFile(path) as file:  # pq.read_table may leave it open for a moment longer
-            if not file.schema_arrow.equals(INDEX_SCHEMA):
+        with pq.ParquetFile(pa.BufferReader(content), read_dictionary=_REPEATED) as file:
+            if not file.schema_arrow.equals(_READ_SCHEMA):
                 raise UserError(f"{path} has other columns than {', '.join(INDEX_SCHEMA.names)}: convert again")
-            table = file.read(columns)
+            table = file.read().unify_dictionaries()
     except pa.ArrowException as error:
         raise UserError(f"{path} is no Parquet file ({error}): restore it or convert again") from error
     except OSError as error:
@@ -90,6 +90,7 @@ def read_index_table(directory: Path, manifest: Manifest, columns: list[str] | N
             f"{path} has {table.num_rows} rows, the manifest says {manifest.rows}: restore it or convert again"
         )
     _check_values(path, manifest, table)
+    pa.default_memory_pool().release_unused()
     return table
 
 

@@ -152,6 +152,8 @@ def load_manifest(directory: Path) -> Manifest:
         raise UserError(f"cannot look into {directory} ({error.strerror}): ask for access to it") from error
     except OSError:
         pass  # it is not there: told below
+    if directory.is_file():
+        raise UserError(f"{directory} is a file, and a dataset is a folder: name the folder that holds {MANIFEST_NAME}")
     if not directory.is_dir():
         raise UserError(
             f"no dataset at {directory}: the folder does not exist; make one with 'python -m convert run SRC {directory}'"

@@ -83,14 +83,14 @@ def test_a_stage_that_the_feed_does_not_have_cannot_be_slowed(planes_dataset, ti
 
 
 def test_slowing_ends_with_its_context(planes_dataset):
-    from convert.dataset.dataset import Records
+    from convert.dataset import Dataset
 
-    records, original = Records(planes_dataset), Records.will_need
+    records, original = Dataset(planes_dataset), Dataset.will_need
     with slowed("read", 30):
         start = time.perf_counter()
         records.will_need(np.arange(2))
         assert time.perf_counter() - start >= 0.03
-    assert Records.will_need is original
+    assert Dataset.will_need is original
 
 
 STAGES = {"read": 1.0, "crop": 2.0, "batch": 0.5}

@@ -8,7 +8,7 @@ import convert_odd as odd
 import pytest
 from convert_making import make, same_files
 
-from convert.dataset.index import read_index_table
+from convert.dataset import Dataset
 from convert.dataset.manifest import QUARANTINE_NAME, STAGING_NAME, load_manifest
 from convert.errors import UserError
 from convert.job import conversion, shard
@@ -41,7 +41,7 @@ def test_skipped_images_are_listed_with_reasons(damaged, tmp_path, encoding):
     output = make(damaged, tmp_path / "out", encoding, on_bad="skip")
     manifest = load_manifest(output)
     assert {item.key: item.reason for item in manifest.skipped} == {key: reason for key, (_, reason) in BAD.items()}
-    index = read_index_table(output, manifest)
+    index = Dataset(output).index
     ids = index.column("id").to_pylist()
     assert manifest.rows == len(ids) == 70
     assert ids == sorted(set(ids))

@@ -13,9 +13,8 @@ import pytest
 from convert_making import make
 from PIL import Image
 
+from convert.dataset import Dataset
 from convert.dataset.duplicates import _candidates, _marks, duplicate_groups
-from convert.dataset.index import read_index_table
-from convert.dataset.manifest import load_manifest
 from convert.errors import UserError
 from convert.image import encode
 from convert.inspect import SHEET_IMAGES, InspectOptions, dataset_tiles, inspect
@@ -110,26 +109,24 @@ def test_a_contact_sheet_is_drawn(planes_dataset, tmp_path):
 
 @pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
 def test_beside_each_stored_image_stands_what_training_makes_of_it(request, name):
-    dataset = request.getfixturevalue(name)
-    manifest = load_manifest(dataset)
-    tiles = dataset_tiles(dataset, manifest)
+    dataset = Dataset(request.getfixturevalue(name))
+    tiles = dataset_tiles(dataset)
     assert len(tiles) == SHEET_IMAGES * 4
-    index = read_index_table(dataset, manifest)
-    last = index.num_rows - 1
+    last = len(dataset) - 1
     stored, *seen = tiles[-4:]
-    assert stored.caption[0].startswith(f"{last}: {index.column('label')[last]} ")
-    assert stored.pixels.shape == (index.column("height")[last].as_py(), index.column("width")[last].as_py(), 3)
+    assert stored.caption[0].startswith(f"{last}: {dataset.labels[last]} ")
+    assert stored.pixels.shape == (dataset.heights[last], dataset.widths[last], 3)
     assert [tile.caption for tile in seen] == [("training 1",), ("training 2",), ("training 3",)]
-    assert np.array_equal([tile.pixels for tile in seen], training_views(dataset, np.array([last]))[0])
+    assert np.array_equal([tile.pixels for tile in seen], training_views(dataset.directory, np.array([last]))[0])
 
 
 @pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
 @pytest.mark.parametrize("options", [{"row": 3, "out": Path("x.png")}, {"sheet": Path("x.png")}])
 def test_damage_is_named_with_what_finds_it(request, tmp_path, name, options):
     dataset = shutil.copytree(request.getfixturevalue(name), tmp_path / "data")
-    manifest = load_manifest(dataset)
-    row = read_index_table(dataset, manifest).slice(3, 1).to_pylist()[0]
-    shard = dataset / manifest.shards[0].name
+    opened = Dataset(dataset)
+    row = opened.index.slice(3, 1).to_pylist()[0]
+    shard = dataset / opened.manifest.shards[0].name
     whole = shard.read_bytes()
     middle = row["offset"] + row["length"] // 2
     shard.write_bytes(whole[:middle])
@@ -144,7 +141,7 @@ def test_damage_is_named_with_what_finds_it(request, tmp_path, name, options):
 
 def test_without_views_there_are_stored_images_only(planes_dataset, monkeypatch):
     monkeypatch.setattr("convert.inspect.GROUP", "no.such.group")
-    assert len(dataset_tiles(planes_dataset, load_manifest(planes_dataset))) == SHEET_IMAGES
+    assert len(dataset_tiles(Dataset(planes_dataset))) == SHEET_IMAGES
 
 
 def test_an_installed_package_may_contribute_a_view(planes_dataset, tmp_path, monkeypatch):
@@ -158,7 +155,7 @@ def test_an_installed_package_may_contribute_a_view(planes_dataset, tmp_path, mo
     (metadata / "entry_points.txt").write_text("[views.of.others]\nblack = blackness:pictures\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.setattr("convert.inspect.GROUP", "views.of.others")
-    tiles = dataset_tiles(planes_dataset, load_manifest(planes_dataset))
+    tiles = dataset_tiles(Dataset(planes_dataset))
     assert len(tiles) == SHEET_IMAGES * 2
     assert tiles[1].caption == ("black 1",)
     assert tiles[1].pixels.shape == (9, 9, 3)
@@ -183,7 +180,7 @@ def test_datasets_that_store_otherwise_are_not_compared(planes_dataset, original
 
 
 def test_a_dataset_against_itself_has_every_image_once(planes_dataset):
-    assert duplicate_groups([planes_dataset, planes_dataset]) == []
+    assert duplicate_groups([Dataset(planes_dataset), Dataset(planes_dataset)]) == []
 
 
 def test_candidates_agree_in_size_and_checksum():
@@ -191,18 +188,14 @@ def test_candidates_agree_in_size_and_checksum():
     assert list(_candidates(marks)) == [[(0, 0), (0, 3), (2, 2)], [(0, 2), (2, 0)]]
 
 
-def test_duplicates_are_sought_in_memory_that_a_million_images_leave_small(planes_dataset, monkeypatch):
+def test_duplicates_are_sought_in_memory_that_a_million_images_leave_small():
     """The search for candidates at a size where Python objects would take 500 MB."""
     rows = 1_000_000
     generator = np.random.default_rng(0)
-    columns = {
-        "length": np.full(rows, 98_304, np.int32),
-        "crc32": generator.integers(0, 1 << 32, rows).astype(np.uint32),
-    }
-    columns["crc32"][-1] = columns["crc32"][0]
-    monkeypatch.setattr("convert.dataset.duplicates.load_index", lambda *_: columns)
+    lengths, crcs = np.full(rows, 98_304, np.int32), generator.integers(0, 1 << 32, rows).astype(np.uint32)
+    crcs[-1] = crcs[0]
     tracemalloc.start()
-    found = list(_candidates([_marks(planes_dataset, load_manifest(planes_dataset))]))
+    found = list(_candidates([_marks(lengths, crcs)]))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert [(0, 0), (0, rows - 1)] in found

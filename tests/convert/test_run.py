@@ -7,12 +7,14 @@ import shutil
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from convert_making import make, same_files
 from PIL import Image
 
+from convert.dataset import Dataset
 from convert.dataset.classes import load_imagenet1k
-from convert.dataset.index import INDEX_SCHEMA, read_index_table
+from convert.dataset.index import INDEX_NAME, INDEX_SCHEMA
 from convert.dataset.manifest import STAGING_NAME, load_manifest
 from convert.errors import UserError
 from convert.image import encode, planes
@@ -24,7 +26,7 @@ from convert.verify import VerifyOptions, verify
 
 def rows_of(dataset):
     manifest = load_manifest(dataset)
-    rows = read_index_table(dataset, manifest).to_pylist()
+    rows = Dataset(dataset).index.to_pylist()
     for row in rows:
         with (dataset / manifest.shards[row["shard"]].name).open("rb") as stream:
             stream.seek(row["offset"])
@@ -44,7 +46,7 @@ def test_all_images_are_there_with_their_labels(tree, planes_dataset):
         assert row["source_bytes"] == files[row["key"]].stat().st_size
         assert row["payload"] == encode.encode(files[row["key"]].read_bytes(), manifest.encoding).data
         assert len(row["payload"]) == planes.planes_bytes(row["height"], row["width"])
-    assert read_index_table(planes_dataset, manifest).schema.equals(INDEX_SCHEMA)
+    assert pq.read_schema(planes_dataset / INDEX_NAME).equals(INDEX_SCHEMA)
     assert not (planes_dataset / STAGING_NAME).exists()
 
 

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import convert.verify
-from convert.dataset.index import read_index_table
+from convert.dataset import Dataset
 from convert.dataset.manifest import _seal, load_manifest
 from convert.durable_files import sha256_file
 from convert.errors import UserError
 from convert.inspect import InspectOptions, inspect
-from convert.verify import VerifyOptions, check_shard, verify
+from convert.verify import VerifyOptions, _shard_faults, check_shard, verify
 
 
 @pytest.fixture
@@ -70,14 +70,10 @@ def test_a_shard_is_checked_by_its_own_rows_of_the_index_only(planes_dataset, mo
 
     monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
     long = "x" * 20_000  # so that what an index row brings outweighs the rest
-    read = convert.verify.read_index_table
-
-    def with_long_reasons(*arguments):
-        index = read(*arguments)
-        return index.set_column(index.schema.get_field_index("reason"), "reason", pa.array([long] * len(index)))
-
-    monkeypatch.setattr(convert.verify, "read_index_table", with_long_reasons)
-    assert verify(VerifyOptions(planes_dataset, workers=2)) == 0
+    opened = Dataset(planes_dataset)
+    keys = pa.array([key.as_py() + long for key in opened.index.column("key")])
+    index = opened.index.set_column(opened.index.schema.get_field_index("key"), "key", keys)
+    _shard_faults(VerifyOptions(planes_dataset, workers=2), opened.manifest, index)
     assert len(sent) == 3
     assert max(sent) < 30 * len(long)  # of 70 rows, 24 are in the largest shard
 
@@ -96,7 +92,7 @@ def test_a_worker_that_is_killed_is_told_in_one_sentence(planes_dataset, monkeyp
 
 def test_shards_that_cannot_be_read_are_faults(dataset):
     manifest = load_manifest(dataset)
-    rows = read_index_table(dataset, manifest).slice(0, manifest.shards[0].rows)
+    rows = Dataset(dataset).index.slice(0, manifest.shards[0].rows)
     (dataset / "train.mindrecord000").unlink()
     (dataset / "train.mindrecord000").mkdir()  # an error of reading that root meets too
     assert check_shard(dataset, manifest, 0, rows, decode=False) == [
@@ -272,7 +268,7 @@ def test_a_field_that_nothing_else_depends_on_is_sealed_too(dataset):
 def test_five_hundred_flipped_bits(planes_dataset, tmp_path):
     """Each in a random place of a shard or its .db; found from the hash, and by name where an image is hit."""
     manifest = load_manifest(planes_dataset)
-    rows = read_index_table(planes_dataset, manifest).slice(0, manifest.shards[0].rows)
+    rows = Dataset(planes_dataset).index.slice(0, manifest.shards[0].rows)
     shard = manifest.shards[0].name
     for name in (shard, shard + ".db"):
         shutil.copy(planes_dataset / name, tmp_path / name)
@@ -299,7 +295,7 @@ def test_five_hundred_flipped_bits(planes_dataset, tmp_path):
 def test_images_that_do_not_decode_are_found(dataset):
     """Even where every checksum agrees, because somebody has made them agree."""
     manifest = load_manifest(dataset)
-    rows = read_index_table(dataset, manifest).slice(0, manifest.shards[0].rows)
+    rows = Dataset(dataset).index.slice(0, manifest.shards[0].rows)
     row = rows.slice(3, 1).to_pylist()[0]
     with (dataset / manifest.shards[0].name).open("r+b") as stream:
         stream.seek(row["offset"] + row["length"] // 2)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.dataset.index import INDEX_SCHEMA, read_index_table
+from convert.dataset import Dataset
+from convert.dataset.index import INDEX_SCHEMA
 from convert.dataset.manifest import load_manifest
 from convert.image import planes
 
@@ -29,7 +30,7 @@ def read_planes():
 
 
 def test_the_printed_reader_reads_every_image(read_planes, planes_dataset):
-    index = read_index_table(planes_dataset, load_manifest(planes_dataset))
+    index = Dataset(planes_dataset).index
     assert index.num_rows == 70
     for row in index.to_pylist():
         label, y, u, v = read_planes(planes_dataset, row["id"])
@@ -41,7 +42,7 @@ def test_the_printed_reader_reads_every_image(read_planes, planes_dataset):
 
 def test_the_index_leads_to_the_same_bytes_as_the_formula(read_planes, planes_dataset):
     manifest = load_manifest(planes_dataset)
-    row = read_index_table(planes_dataset, manifest).slice(41, 1).to_pylist()[0]
+    row = Dataset(planes_dataset).index.slice(41, 1).to_pylist()[0]
     path = planes_dataset / manifest.shards[row["shard"]].name
     payload = np.fromfile(path, np.uint8, row["length"], offset=row["offset"])
     for found, wanted in zip(

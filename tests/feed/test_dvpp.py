@@ -4,7 +4,7 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET, RGB_FROM_YCC, matrices_for_rgb, plain_matrix
 from tinydarknet.feed.augment import Augmentation, draw
@@ -16,7 +16,7 @@ from tinydarknet.feed.order import TrainingStream
 
 
 def drawing_of(directory, size=32):
-    records = Records(directory)
+    records = Dataset(directory)
     stream = TrainingStream(len(records), 8, 3, 0, 1, 0, 2)
     return Drawing(records, stream, size, Augmentation(), RowHealth(records, HealthPolicy()))
 

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation
@@ -26,7 +26,7 @@ def damaged_originals(original_dataset, tmp_path):
 def damaged_copy(dataset, folder):
     """A copy of a dataset whose rows 5 and 6 have been overwritten."""
     directory = shutil.copytree(dataset, folder / "damaged")
-    records = Records(directory)
+    records = Dataset(directory)
     for row in (5, 6):
         with (directory / records.manifest.shards[records._shards[row]].name).open("r+b") as stream:
             stream.seek(int(records._offsets[row]))
@@ -68,7 +68,7 @@ def test_tolerated_rows_are_replaced_by_their_neighbour(damaged):
 
 
 def test_jpegs_that_do_not_decode_are_found_without_checksums(damaged):
-    if Records(damaged).manifest.encoding.name == "yuv420":
+    if Dataset(damaged).manifest.encoding.name == "yuv420":
         assert sorted(ids_of(damaged)) == list(range(70))  # planes of the wrong grey are still planes
     else:
         with pytest.raises(UserError, match="does not decode"):
@@ -107,7 +107,7 @@ def test_evaluation_never_replaces_an_image(damaged_originals):
 
 
 def test_what_was_replaced_is_remembered(damaged):
-    records = Records(damaged)
+    records = Dataset(damaged)
     health = RowHealth(records, HealthPolicy(tolerate=2, check_reads=True))
     assert health.sound(np.array([4, 5, 6, 69])).tolist() == [4, 7, 7, 69]
     assert sorted(health.damaged) == [5, 6]

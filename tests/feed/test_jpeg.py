@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation, Windows
 from tinydarknet.feed.damage import UndecodableRowError
@@ -58,7 +58,7 @@ def window(records, row, size, flip=False, smooth=False):
 
 
 def test_a_flip_mirrors_luma_and_chroma(original_dataset):
-    records = Records(original_dataset)
+    records = Dataset(original_dataset)
     plain, mirrored = window(records, 3, 64), window(records, 3, 64, flip=True)
     np.testing.assert_array_equal(plain[0][:, ::-1], mirrored[0])
     np.testing.assert_array_equal(plain[1][:, :, ::-1], mirrored[1])
@@ -66,7 +66,7 @@ def test_a_flip_mirrors_luma_and_chroma(original_dataset):
 
 @pytest.mark.parametrize("size", [32, 64, 128, 224])
 def test_decoding_at_half_size_shows_the_same_picture(original_dataset, size):
-    records = Records(original_dataset)
+    records = Dataset(original_dataset)
     for row in range(6):
         luma, _ = window(records, row, size, smooth=True)
         pixels = cv2.imdecode(records.payload(row), cv2.IMREAD_GRAYSCALE)
@@ -76,7 +76,7 @@ def test_decoding_at_half_size_shows_the_same_picture(original_dataset, size):
 
 
 def test_another_size_than_the_index_says_is_damage(original_dataset):
-    records = Records(original_dataset)
+    records = Dataset(original_dataset)
     records.heights[3] += 8
     with pytest.raises(UndecodableRowError):
         window(records, 3, 64)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET, plain_matrix
 from tinydarknet.feed.augment import Augmentation, centre_windows, draw
@@ -46,7 +46,7 @@ def cut(plane, top, left, height, width, size, flip):
 
 
 def test_training_batches_equal_the_drawn_crops(planes_dataset):
-    records = Records(planes_dataset)
+    records = Dataset(planes_dataset)
     batch = copies(open_train(planes_dataset, last_step=1))[0]
     ids = epoch_order(len(records), 3, 0)[:8]
     assert batch["id"].tolist() == ids.tolist()
@@ -78,7 +78,7 @@ def test_the_contract_of_a_batch(planes_dataset):
 
 
 def test_an_epoch_holds_exactly_the_datasets_ids(planes_dataset):
-    rows = len(Records(planes_dataset))
+    rows = len(Dataset(planes_dataset))
     ids = np.concatenate([b["id"] for b in copies(open_train(planes_dataset, batch_size=rows, last_step=1))])
     assert sorted(ids) == list(range(rows))
 
@@ -110,7 +110,7 @@ def test_mindspore_sees_the_same_batches(planes_dataset):
 
 
 def test_evaluation_cuts_the_centre_and_counts_padding_never(planes_dataset):
-    records = Records(planes_dataset)
+    records = Dataset(planes_dataset)
     rows = len(records)
     options = {"image_size": 224, "rank": 0, "world_size": 1, "normalization": IMAGENET}
     batches = copies(open_eval_feed(planes_dataset, batch_size=32, **options))

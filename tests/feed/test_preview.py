@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from tinydarknet.colour import DARKNET
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.batch_plan import Drawing
@@ -19,7 +19,7 @@ from tinydarknet.preview import IMAGE_SIZE, SEED, training_views
 
 @pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
 def test_views_are_what_the_feed_delivers_and_the_first_cell_makes_of_it(request, name):
-    records = Records(request.getfixturevalue(name))
+    records = Dataset(request.getfixturevalue(name))
     stream = TrainingStream(len(records), 35, SEED, 0, 1, 0, 4)
     drawing = Drawing(records, stream, IMAGE_SIZE, Augmentation(), RowHealth(records, HealthPolicy()))
     source = PlanesSource(drawing, DARKNET)

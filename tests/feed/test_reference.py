@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.loader import open_eval_feed, open_train_feed
@@ -25,7 +25,7 @@ def test_training_batches_have_the_contracts_shape_and_our_order(original_datase
         threads=2,
     )
     assert feed.columns == ("image", "label", "id")
-    order, labels = epoch_order(70, 3, 0), Records(original_dataset).labels
+    order, labels = epoch_order(70, 3, 0), Dataset(original_dataset).labels
     batches = list(feed)
     assert len(batches) == feed.steps == 3
     for step, batch in enumerate(batches, start=1):

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET
 from tinydarknet.feed.augment import Augmentation
@@ -32,7 +32,7 @@ def of_giant_size(payload):
 @pytest.fixture(params=[zeroed, of_giant_size])
 def damaged(request, original_dataset, tmp_path):
     directory = shutil.copytree(original_dataset, tmp_path / "damaged")
-    records = Records(original_dataset)
+    records = Dataset(original_dataset)
     for row in DAMAGED_ROWS:
         payload = request.param(records.payload(row).tobytes())
         with (directory / records.manifest.shards[records._shards[row]].name).open("r+b") as stream:
@@ -51,7 +51,7 @@ def by_the_device(drawing):
 
 
 def ids_of(directory, make_source, tolerate):
-    records = Records(directory)
+    records = Dataset(directory)
     stream = TrainingStream(len(records), 35, 0, 0, 1, 0, 2)
     health = RowHealth(records, HealthPolicy(tolerate=tolerate))
     source = make_source(Drawing(records, stream, 32, Augmentation(), health))
@@ -85,7 +85,7 @@ def test_what_the_device_alone_refuses_is_not_called_damaged(original_dataset):
 
 @pytest.mark.parametrize("tolerate", [69, 1000])
 def test_a_dataset_without_a_sound_image_ends_the_run(original_dataset, tolerate, monkeypatch):
-    records = Records(original_dataset)
+    records = Dataset(original_dataset)
     monkeypatch.setattr(records, "is_intact", lambda _row: False)
     with pytest.raises(UserError, match=r"convert verify"):
         RowHealth(records, HealthPolicy(tolerate=tolerate, check_reads=True)).sound(np.array([3]))

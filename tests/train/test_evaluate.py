@@ -14,7 +14,7 @@ from mindspore import Tensor
 from PIL import Image
 from train_making import IMAGES_PER_CLASS, SIZE, WNIDS, run_module
 
-from convert.dataset.index import read_index_table
+from convert.dataset import Dataset
 from convert.dataset.manifest import ClassEntry, load_manifest
 from convert.errors import UserError
 from tinydarknet.device import Device
@@ -140,7 +140,7 @@ def test_every_file_agrees_with_the_counts(report, planes_data):
     assert calibration == summary["calibration"]
 
     images = pq.read_table(folder / "images.parquet").to_pydict()
-    index = read_index_table(planes_data, load_manifest(planes_data), ["id", "key", "label"]).to_pydict()
+    index = Dataset(planes_data).index.select(["id", "key", "label"]).to_pydict()
     assert {name: images[name] for name in index} == index
     assert sum(guesses[0] == label for guesses, label in zip(images["guesses"], images["label"], strict=True)) == right
     assert {tuple(guesses[3:]) for guesses in images["guesses"]} == {(-1, -1)}

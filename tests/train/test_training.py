@@ -17,8 +17,8 @@ from mindspore.common.api import _CellGraphExecutor
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from train_making import SIZE, scored_hits, tiny_config
 
+from convert.dataset import Dataset
 from convert.dataset.classes import load_imagenet1k
-from convert.dataset.dataset import Records
 from convert.dataset.manifest import ClassEntry, load_manifest
 from convert.errors import UserError
 from tinydarknet.device import EXIT_TERMINATED
@@ -186,7 +186,7 @@ def test_the_moving_average_is_what_is_scored_and_what_is_kept(planes_data, tmp_
 
 
 def test_replaced_images_are_told_and_counted(planes_data, tmp_path, capsys):
-    records = Records(planes_data)
+    records = Dataset(planes_data)
     damaged = shutil.copytree(planes_data, tmp_path / "damaged")
     with (damaged / records.manifest.shards[0].name).open("r+b") as stream:
         stream.seek(int(records._offsets[0]))

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from train_making import run_module
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from tinydarknet.run_folder.folder import RunFolder
 
 ROW = 4
@@ -23,7 +23,7 @@ def broken(kind, payload):
 
 def damaged_copy(dataset, folder, kind):
     directory = shutil.copytree(dataset, folder / "damaged")
-    records = Records(dataset)
+    records = Dataset(dataset)
     with (directory / records.manifest.shards[records._shards[ROW]].name).open("r+b") as stream:
         stream.seek(int(records._offsets[ROW]))
         stream.write(broken(kind, records.payload(ROW).tobytes()))

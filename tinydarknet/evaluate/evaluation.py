@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.dataset.index import read_index_table
+from convert.dataset import Dataset
 from convert.dataset.manifest import Manifest
 from convert.durable_files import write_bytes
 from convert.errors import UserError
@@ -127,7 +127,7 @@ def conclude(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> None:
         if options.json is not None:
             write_bytes(options.json, to_json(outcome.fields()).encode())
         if options.report_dir is not None:
-            keys = read_index_table(options.val_data_path, manifest, ["key"]).column("key").to_pylist()
+            keys = Dataset(options.val_data_path, map_shards=False).index.column("key").to_pylist()
             findings = Findings(scores, keys, manifest.classes, outcome.calibration, first.pictures, sizes)
             names = write_findings(options.report_dir, findings, outcome.fields(), figures=options.plots)
             print(f"wrote {', '.join(names)} to {options.report_dir}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from tinydarknet.colour import ColourFactors
 from tinydarknet.feed.augment import Augmentation, Windows, centre_windows, draw
 from tinydarknet.feed.damage import RowHealth, UndecodableRowError
@@ -34,7 +34,7 @@ class DrawnBatch:
 class Drawing:
     """Draws the batches of one stream over one dataset."""
 
-    records: Records
+    records: Dataset
     stream: Stream
     image_size: int
     """Side of what comes out, even pixels."""

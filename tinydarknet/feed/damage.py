@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.errors import UserError
 
 
@@ -36,7 +36,7 @@ class UndecodableRowError(Exception):
 class RowHealth:
     """Knows which rows of a dataset are damaged; safe to use from several threads."""
 
-    def __init__(self, records: Records, policy: HealthPolicy) -> None:
+    def __init__(self, records: Dataset, policy: HealthPolicy) -> None:
         self._records = records
         self._policy = policy
         self._damaged: dict[int, str] = {}

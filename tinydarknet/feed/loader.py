@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
@@ -18,7 +18,7 @@ from tinydarknet.feed.prefetch import Batch, ThreadedFeed
 from tinydarknet.processors import equal_share_threads
 
 if TYPE_CHECKING:
-    from mindspore.dataset import Dataset
+    from mindspore.dataset import Dataset as MindSporeDataset
 
 
 FeedName = Literal["auto", "planes", "dvpp", "host", "reference"]
@@ -92,7 +92,7 @@ class Feed(Protocol):
         """The same as a generator, which can be closed early."""
         ...
 
-    def dataset(self) -> Dataset:
+    def dataset(self) -> MindSporeDataset:
         """The batches as a MindSpore dataset with `columns`."""
         ...
 
@@ -137,7 +137,7 @@ def open_train_feed(
     Raises:
         UserError: no dataset, a damaged one, one with fewer images than a step takes, or one that `feed` cannot read.
     """
-    records = Records(directory)
+    records = Dataset(directory)
     try:
         stream = TrainingStream(len(records), batch_size, seed, rank, world_size, first_step, last_step)
     except ValueError as error:
@@ -161,7 +161,7 @@ def open_eval_feed(
 
     Arguments and errors are those of `open_train_feed`.
     """
-    records = Records(directory)
+    records = Dataset(directory)
     stream = EvaluationStream(len(records), batch_size, rank, world_size)
     drawing = Drawing(records, stream, image_size, None, RowHealth(records, STRICT))
     return feed_for(drawing, normalization, feed, threads or equal_share_threads(world_size))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from tinydarknet.colour import Normalization, colour_matrices, plain_matrix
 from tinydarknet.feed.augment import Windows
 from tinydarknet.feed.batch_plan import Drawing, DrawnBatch
@@ -19,7 +19,7 @@ _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 """The converter has applied every EXIF orientation."""
 
 
-def decode_stored(records: Records, row: int, *, halved: bool = False) -> np.ndarray:
+def decode_stored(records: Dataset, row: int, *, halved: bool = False) -> np.ndarray:
     """The whole image of a row as it is stored, uint8 [H, W, 3] BGR, or at half its size, rounded up.
 
     Raises:
@@ -35,7 +35,7 @@ def decode_stored(records: Records, row: int, *, halved: bool = False) -> np.nda
     return pixels
 
 
-def decode_planes(records: Records, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
+def decode_planes(records: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
     """Decode, crop, resize and mirror the images of `rows` into a batch; OpenCV releases the GIL.
 
     libjpeg halves the image while decoding when the window is at least twice as large as what comes out.
@@ -78,7 +78,7 @@ def decode_planes(records: Records, rows: np.ndarray, windows: Windows, y: np.nd
         cv2.resize(cr, half, dst=uv[place, 1], interpolation=cv2.INTER_AREA)
 
 
-def resize_planes(records: Records, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
+def resize_planes(records: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
     """Crop, resize (bilinear) and mirror the planes of `rows` straight into a batch, without the interpreter lock.
 
     Args:
@@ -107,7 +107,7 @@ def resize_planes(records: Records, rows: np.ndarray, windows: Windows, y: np.nd
 
 PLANE_COLUMNS = ("y", "uv", "colour", "label", "id")
 
-Cropper = Callable[[Records, np.ndarray, Windows, np.ndarray, np.ndarray], None]
+Cropper = Callable[[Dataset, np.ndarray, Windows, np.ndarray, np.ndarray], None]
 """Writes the windows of rows int64 [B] into y uint8 [B, 1, S, S] and uv uint8 [B, 2, S/2, S/2]."""
 
 CROPPERS: dict[str, Cropper] = {"yuv420": resize_planes, "jpeg": decode_planes, "original": decode_planes}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import CENTRE_FRACTION, Augmentation
@@ -23,7 +23,7 @@ from tinydarknet.feed.planes import decode_stored
 from tinydarknet.feed.prefetch import Batch
 
 if TYPE_CHECKING:
-    from mindspore.dataset import Dataset
+    from mindspore.dataset import Dataset as MindSporeDataset
 
 _HANDED_ROWS = 4096
 """Rows remembered for error messages, more than MindSpore's queues hold."""
@@ -39,7 +39,7 @@ class ReferenceFeed:
 
     def __init__(
         self,
-        records: Records,
+        records: Dataset,
         stream: Stream,
         image_size: int,
         normalization: Normalization,
@@ -74,7 +74,7 @@ class ReferenceFeed:
                 raise told from None
             raise
 
-    def dataset(self) -> Dataset:
+    def dataset(self) -> MindSporeDataset:
         """The batches as a MindSpore dataset."""
         import mindspore.dataset as ds
 
@@ -132,7 +132,7 @@ def operators(image_size: int, normalization: Normalization, augmentation: Augme
 class _Images:
     """Stored bytes in stream order, one image a row, for GeneratorDataset."""
 
-    def __init__(self, records: Records, stream: Stream, handed: deque[int]) -> None:
+    def __init__(self, records: Dataset, stream: Stream, handed: deque[int]) -> None:
         self._records = records
         self._stream = stream
         self._handed = handed

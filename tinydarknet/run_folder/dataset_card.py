@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.dataset.index import read_index_table
+from convert.dataset import Dataset
 from convert.dataset.manifest import Manifest, SkippedItem
 from convert.image.encoding import Encoding
 
@@ -62,7 +62,7 @@ def dataset_card(path: Path, manifest: Manifest) -> DatasetCard:
     Raises:
         UserError: the index is missing or is not the manifest's.
     """
-    index = read_index_table(path, manifest, ["label", "action", "reason"])
+    index = Dataset(path, map_shards=False).index
     per_class = np.bincount(index.column("label").to_numpy(), minlength=len(manifest.classes))
     # counted by Arrow: ImageNet has 1.28 million rows and a handful of pairs
     pairs = index.group_by(["action", "reason"]).aggregate([([], "count_all")]).to_pylist()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.dataset.dataset import Records
+from convert.dataset import Dataset
 from convert.dataset.manifest import load_manifest
 from tinydarknet.device import sum_over_ranks
 from tinydarknet.evaluate.passes import classifier_for, evaluate
@@ -29,7 +29,7 @@ class TrainingData:
             UserError: it is damaged.
         """
         self._run = run
-        self._records = Records(run.config.data_path)
+        self._records = Dataset(run.config.data_path)
         self._health = RowHealth(self._records, HealthPolicy(run.config.tolerate, run.config.check_reads))
 
     @property
