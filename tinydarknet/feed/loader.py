@@ -107,8 +107,8 @@ class Feed(Protocol):
         """Yield every batch in order, in arrays that stay valid."""
         ...
 
-    def reused(self) -> Generator[Batch, None, None]:
-        """The fast way: the same batches, each valid only until the next is asked for, when its arrays are written over."""
+    def reused(self, skip: int = 0) -> Generator[Batch, None, None]:
+        """The fast way: the batches from number `skip` on, each valid until the next is asked for: it is written over."""
         ...
 
     def dataset(self) -> MindSporeDataset:

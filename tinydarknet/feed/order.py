@@ -99,6 +99,21 @@ class Stream(Protocol):
         ...
 
     @property
+    def rows(self) -> int:
+        """Images of the dataset."""
+        ...
+
+    @property
+    def world_size(self) -> int:
+        """Ranks that share every step."""
+        ...
+
+    @property
+    def first_step(self) -> int:
+        """Where batch 0 stands in the run."""
+        ...
+
+    @property
     def steps(self) -> int:
         """Batches in this stream."""
         ...
@@ -163,6 +178,7 @@ class EvaluationStream:
     rank: int = 0
     world_size: int = 1
     seed: int = 0
+    first_step: int = 0
 
     def __post_init__(self) -> None:
         _check_ranks(self.rank, self.world_size, self.batch_size)

@@ -6,6 +6,7 @@ so they follow its seed and its workers rather than the image's id.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -63,11 +64,11 @@ class ReferenceFeed:
         """Yield every batch once, in order, in arrays that stay valid."""
         return self.reused()
 
-    def reused(self) -> Generator[Batch, None, None]:
-        """The same: MindSpore makes new arrays for every batch."""
+    def reused(self, skip: int = 0) -> Generator[Batch, None, None]:
+        """The same from number `skip` on, after those before it: MindSpore makes new arrays for every batch."""
         iterator = self.dataset().create_dict_iterator(num_epochs=1, output_numpy=True, do_copy=False)
         try:
-            for batch in iterator:
+            for batch in itertools.islice(iterator, skip, None):
                 yield dict(batch)
         except RuntimeError as error:
             if (explained := self.explain_error(error)) is not None:
