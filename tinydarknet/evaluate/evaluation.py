@@ -9,15 +9,15 @@ import numpy as np
 
 from convert.dataset import Dataset
 from convert.dataset.manifest import Manifest
-from convert.durable_files import write_bytes
 from convert.errors import UserError
+from convert.json_fields import write_json
 from tinydarknet import device as devices
 from tinydarknet.darknet_weights import load_any
 from tinydarknet.device import Device
 from tinydarknet.evaluate.options import EvaluateOptions
 from tinydarknet.evaluate.outcome import Outcome
 from tinydarknet.evaluate.passes import Evaluation, classifier_for, evaluate_images
-from tinydarknet.evaluate.report_folder import Findings, to_json, write_findings
+from tinydarknet.evaluate.report_folder import Findings, write_findings
 from tinydarknet.evaluate.scores import REFERENCE_BATCH, calibrate, count, reference_positions
 from tinydarknet.evaluate.tables import SizeRow
 from tinydarknet.evaluate.worst import WorstInputs, draw_inputs
@@ -125,7 +125,7 @@ def conclude(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> None:
     options, manifest, scores = setting.options, setting.manifest, first.evaluation.scores
     try:
         if options.json is not None:
-            write_bytes(options.json, to_json(outcome.fields()).encode())
+            write_json(options.json, outcome.fields())
         if options.report_dir is not None:
             keys = Dataset(options.val_data_path, map_shards=False).index.column("key").to_pylist()
             findings = Findings(scores, keys, manifest.classes, outcome.calibration, first.pictures, sizes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from convert.contact_sheet import Tile, draw_sheet
 from convert.dataset.manifest import ClassEntry
 from convert.durable_files import published, write_bytes
+from convert.json_fields import to_json, write_json
 from tinydarknet.evaluate import plots
 from tinydarknet.evaluate.scores import Calibration
 from tinydarknet.evaluate.tables import (
@@ -92,7 +92,7 @@ def write_findings(folder: Path, findings: Findings, summary: dict[str, Any], *,
     texts = {
         "classes.csv": csv_text(ClassRow, classes),
         "confusion.csv": csv_text(ConfusedPair, pairs),
-        "calibration.json": to_json(dataclasses.asdict(findings.calibration)),
+        "calibration.json": to_json(findings.calibration),
         "worst.csv": csv_text(WorstImage, worst),
     }
     if len(findings.sizes) > 1:
@@ -106,7 +106,7 @@ def write_findings(folder: Path, findings: Findings, summary: dict[str, Any], *,
         names += _draw(folder, findings, pairs)
     head = {"confused": [dataclasses.asdict(pair) for pair in pairs[:SUMMARY_PAIRS]]}
     head["worst"] = [dataclasses.asdict(row) for row in worst]
-    write_bytes(folder / SUMMARY_NAME, to_json({**summary, **head, "files": sorted(names)}).encode())
+    write_json(folder / SUMMARY_NAME, {**summary, **head, "files": sorted(names)})
     return [*sorted(names), SUMMARY_NAME]
 
 
@@ -119,11 +119,6 @@ def write_images(path: Path, scores: np.ndarray, keys: list[str]) -> None:
     columns["guesses"] = pa.FixedSizeListArray.from_arrays(pa.array(guesses.reshape(-1)), guesses.shape[1])
     with published(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
-
-
-def to_json(fields: dict[str, Any]) -> str:
-    """As indented JSON with a newline at the end."""
-    return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
 
 
 def _draw(folder: Path, findings: Findings, pairs: Sequence[ConfusedPair]) -> list[str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 
 import numpy as np
 from mindspore import Tensor
@@ -27,18 +25,9 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
-        self._previous: dict[int, object] = {}
 
-    def __enter__(self) -> StopRequest:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
+    def note(self, _number: int, _frame: object) -> None:
+        """Take a signal."""
         self.asked = True  # which signal it was is not told: MindSpore makes SIGTERM of a SIGINT while a graph runs
 
 
