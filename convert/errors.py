@@ -1,4 +1,4 @@
-"""What is meant for people: the errors that they can put right, and the commonest check of options."""
+"""The exceptions that are meant for people, and the checks of options whose messages are."""
 
 from __future__ import annotations
 
@@ -15,8 +15,36 @@ class BadImageError(Exception):
     """An image that must not get into a dataset; the message is the reason, without the key."""
 
 
-def require_at_least(options: object, lowest: float, *names: str) -> None:
-    """Raise ValueError for the first of these fields of a dataclass that is below `lowest`."""
+def require_at_least(options: object, least: float, *names: str) -> None:
+    """Check fields of an options class, each a number or a tuple of numbers, in its __post_init__.
+
+    Raises:
+        ValueError: one is less than `least`, or not a number.
+    """
     for name in names:
-        if getattr(options, name) < lowest:
-            raise ValueError(f"{name} must be at least {lowest}, got {getattr(options, name)}")
+        value = getattr(options, name)
+        numbers, each = (value, " each") if isinstance(value, tuple) else ((value,), "")
+        if not all(number >= least for number in numbers):
+            raise ValueError(f"{name} must be at least {least}{each}, got {value}")
+
+
+def require_positive(options: object, *names: str) -> None:
+    """Check fields of an options class, each a number, in its __post_init__.
+
+    Raises:
+        ValueError: one is not above 0.
+    """
+    for name in names:
+        if not getattr(options, name) > 0:
+            raise ValueError(f"{name} must be positive, got {getattr(options, name)}")
+
+
+def require_some(options: object, *names: str) -> None:
+    """Check fields of an options class, each a tuple, in its __post_init__.
+
+    Raises:
+        ValueError: one is empty.
+    """
+    for name in names:
+        if not getattr(options, name):
+            raise ValueError(f"{name} needs at least one value, got none")

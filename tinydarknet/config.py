@@ -1,4 +1,4 @@
-"""What a training run can be told: the reference recipe's parameters by their names, with its defaults, and ours.
+"""The options of a training run: the reference recipe's parameters by their names, with its defaults, and ours.
 
 Frozen and checked: a value that breaks a rule raises ValueError with the rule and the value.
 """
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from convert.errors import require_at_least, require_positive
 from tinydarknet.colour import IMAGENET, Normalization
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.loader import FeedName
@@ -32,7 +33,7 @@ class DeviceConfig:
     """Card number; ranks started by msrun take theirs from it."""
 
     def __post_init__(self) -> None:
-        _check(self.device_id >= 0, "device_id must be at least 0", self.device_id)
+        require_at_least(self, 0, "device_id")
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,11 @@ class ScheduleConfig:
     """Epochs to train."""
 
     def __post_init__(self) -> None:
-        _check(self.lr_init > 0, "lr_init must be positive", self.lr_init)
+        require_positive(self, "lr_init")
+        require_at_least(self, 0, "lr_epochs", "warmup_epochs")
+        require_at_least(self, 1, "T_max", "epoch_size")
         _check(0 < self.lr_gamma <= 1, "lr_gamma must be in (0, 1]", self.lr_gamma)
-        _check(all(e >= 0 for e in self.lr_epochs), "lr_epochs must be at least 0 each", self.lr_epochs)
         _check(0 <= self.eta_min <= self.lr_init, "eta_min must be in [0, lr_init]", self.eta_min)
-        _check(self.T_max >= 1, "T_max must be at least 1", self.T_max)
-        _check(self.warmup_epochs >= 0, "warmup_epochs must be at least 0", self.warmup_epochs)
-        _check(self.epoch_size >= 1, "epoch_size must be at least 1", self.epoch_size)
 
 
 @dataclass(frozen=True)
@@ -91,13 +90,11 @@ class OptimizerConfig:
     """Mixed precision; auto is O3 on Ascend, O2 on the GPU, O0 on the CPU."""
 
     def __post_init__(self) -> None:
-        _check(0 <= self.momentum < 1, "momentum must be in [0, 1)", self.momentum)
-        _check(self.weight_decay >= 0, "weight_decay must be at least 0", self.weight_decay)
+        require_at_least(self, 0, "weight_decay")
+        require_at_least(self, 1, "loss_scale", "gradient_accumulation")
+        for name in ("momentum", "label_smooth_factor", "ema_decay"):
+            _check(0 <= getattr(self, name) < 1, f"{name} must be in [0, 1)", getattr(self, name))
         _check(not self.nesterov or self.momentum > 0, "nesterov needs a momentum above 0", self.momentum)
-        _check(self.loss_scale >= 1, "loss_scale must be at least 1", self.loss_scale)
-        _check(0 <= self.label_smooth_factor < 1, "label_smooth_factor must be in [0, 1)", self.label_smooth_factor)
-        _check(self.gradient_accumulation >= 1, "gradient_accumulation must be at least 1", self.gradient_accumulation)
-        _check(0 <= self.ema_decay < 1, "ema_decay must be in [0, 1)", self.ema_decay)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +108,7 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
     run_dir: Path | None = None
     """The run's own folder; by default a new one under runs/."""
     resume: bool = False
-    """Go on with the run in run_dir from its newest sound checkpoint."""
+    """Go on with the run in run_dir from its newest whole checkpoint."""
     config_path: Path | None = None
     """YAML file of options by their names; options on the command line win over it."""
 
@@ -160,37 +157,24 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
     def __post_init__(self) -> None:
         for part in (ScheduleConfig, OptimizerConfig, DeviceConfig):
             part.__post_init__(self)
-        _check(
-            not self.resume or self.run_dir is not None,
-            "resume needs run_dir, the folder of the run to go on with",
-            None,
-        )
+        require_at_least(self, 1, "batch_size", "eval_every", "keep_checkpoint_max", "log_every_steps")
+        require_at_least(self, 0, "lr_base_batch", "checkpoint_every_steps", "tolerate")
+        rule = "resume needs run_dir, the folder of the run to go on with"
+        _check(not self.resume or self.run_dir is not None, rule, None)
         _check(self.num_classes == 0 or self.num_classes >= 2, "num_classes must be 0 or at least 2", self.num_classes)
         _check(
             self.pre_trained == (self.checkpoint_path is not None),
             "pre_trained and checkpoint_path go together",
             (self.pre_trained, self.checkpoint_path and str(self.checkpoint_path)),
         )
-        _check(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
         check_image_side("image_height", self.image_height)
         _check(self.image_width == self.image_height, "image_width must equal image_height", self.image_width)
         for side in self.image_sizes:
             check_image_side("image_sizes", side)
         _check(list(self.image_sizes) == sorted(self.image_sizes), "image_sizes must not fall", self.image_sizes)
-        _check(
-            len(self.image_sizes) <= self.epoch_size,
-            f"image_sizes must be no more than epoch_size, {self.epoch_size}",
-            self.image_sizes,
-        )
+        rule = f"image_sizes must be no more than epoch_size, {self.epoch_size}"
+        _check(len(self.image_sizes) <= self.epoch_size, rule, self.image_sizes)
         _check(0 <= self.seed < 2**32, "seed must be in [0, 2**32)", self.seed)
-        _check(self.lr_base_batch >= 0, "lr_base_batch must be at least 0", self.lr_base_batch)
-        _check(self.eval_every >= 1, "eval_every must be at least 1", self.eval_every)
-        _check(
-            self.checkpoint_every_steps >= 0, "checkpoint_every_steps must be at least 0", self.checkpoint_every_steps
-        )
-        _check(self.keep_checkpoint_max >= 1, "keep_checkpoint_max must be at least 1", self.keep_checkpoint_max)
-        _check(self.tolerate >= 0, "tolerate must be at least 0", self.tolerate)
-        _check(self.log_every_steps >= 1, "log_every_steps must be at least 1", self.log_every_steps)
 
     @property
     def training_sizes(self) -> tuple[int, ...]:
@@ -200,11 +184,8 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
 
 def check_image_side(name: str, pixels: int) -> None:
     """Refuse an image side that the network's pools cannot halve evenly."""
-    _check(
-        pixels >= IMAGE_MULTIPLE and pixels % IMAGE_MULTIPLE == 0,
-        f"{name} must be a positive multiple of {IMAGE_MULTIPLE}",
-        pixels,
-    )
+    rule = f"{name} must be a positive multiple of {IMAGE_MULTIPLE}"
+    _check(pixels >= IMAGE_MULTIPLE and pixels % IMAGE_MULTIPLE == 0, rule, pixels)
 
 
 def _check(holds: bool, rule: str, received: object) -> None:

@@ -10,7 +10,7 @@ from scores_making import scores_of
 from convert.dataset.manifest import ClassEntry
 from convert.errors import UserError
 from tinydarknet.evaluate.plots import check_matplotlib, draw_calibration, draw_confusion, draw_sweep, short_name
-from tinydarknet.evaluate.report_folder import draw_worst
+from tinydarknet.evaluate.result_folder import draw_worst
 from tinydarknet.evaluate.scores import calibrate
 from tinydarknet.evaluate.tables import confused_pairs, worst_images
 

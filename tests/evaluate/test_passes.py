@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET
 from tinydarknet.device import Device, gather_over_ranks
-from tinydarknet.evaluate.passes import evaluate_images
+from tinydarknet.evaluate.passes import score_images
 from tinydarknet.evaluate.worst import WorstInputs, draw_inputs, worst_first
 from tinydarknet.feed.order import PADDING, PADDING_LABEL
 from tinydarknet.model.inputs import Classifier, PixelsToRgb
@@ -69,7 +69,7 @@ def test_every_image_once_in_the_order_of_ids_with_and_without_its_mirror_image(
     classifier = Classifier(PixelsToRgb(), LeftHalf())
     mixed = np.random.default_rng(1).permutation(COUNT)
     feed = Batches(pixels[mixed], labels[mixed], ids[mixed], 5)
-    found = evaluate_images(ALONE, classifier, feed, COUNT, flip=True)
+    found = score_images(ALONE, classifier, feed, COUNT, flip=True)
     left, right = half_means(pixels, slice(0, 2)), half_means(pixels, slice(2, 4))
     np.testing.assert_array_equal(found.scores["id"], ids)
     np.testing.assert_array_equal(found.scores["guesses"][:, 0], left.argmax(1))
@@ -84,7 +84,7 @@ def test_an_image_that_comes_twice_is_an_error(images):
     pixels, labels, ids = images
     ids[4] = ids[5]
     with pytest.raises(UserError, match="evaluated 23 images, 22 of them different, the dataset has 23"):
-        evaluate_images(ALONE, Classifier(PixelsToRgb(), LeftHalf()), Batches(pixels, labels, ids, 5), COUNT)
+        score_images(ALONE, Classifier(PixelsToRgb(), LeftHalf()), Batches(pixels, labels, ids, 5), COUNT)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 23])
@@ -92,7 +92,7 @@ def test_the_worst_inputs_are_the_same_whatever_the_batches(images, batch_size):
     pixels, labels, ids = images
     worst = WorstInputs(6)
     classifier = Classifier(PixelsToRgb(), LeftHalf())
-    found = evaluate_images(ALONE, classifier, Batches(pixels, labels, ids, batch_size), COUNT, worst=worst)
+    found = score_images(ALONE, classifier, Batches(pixels, labels, ids, batch_size), COUNT, worst=worst)
     order = np.argsort(-found.scores["loss"], kind="stable")[:6]
     assert list(worst.inputs) == ids[order].tolist()
     for position in order:
@@ -103,7 +103,7 @@ def test_pictures_are_what_the_network_saw_without_the_normalisation(images):
     pixels, labels, ids = images
     worst = WorstInputs(COUNT + 5)
     classifier = Classifier(PixelsToRgb(), LeftHalf())
-    scores = evaluate_images(ALONE, classifier, Batches(pixels, labels, ids, 4), COUNT, worst=worst).scores
+    scores = score_images(ALONE, classifier, Batches(pixels, labels, ids, 4), COUNT, worst=worst).scores
     normalized = np.zeros((3, 4), np.float32)
     normalized[:, :3], normalized[:, 3] = np.diag(1 / np.array(IMAGENET.std)), -np.array(IMAGENET.mean) / IMAGENET.std
     for columns in worst.inputs.values():

@@ -19,8 +19,8 @@ STEPS = 27
 KILLED = """
 import os, signal, sys
 
-from tinydarknet import train
 from tinydarknet.run_folder.log_writer import Reporter
+from tinydarknet.train import __main__ as train
 
 last, tell = int(sys.argv.pop(1)), Reporter.event
 

@@ -15,7 +15,6 @@ from tinydarknet.train.step import (
     WeightAverage,
     build_optimizer,
     parameter_groups,
-    reset_average,
 )
 
 CLASSES = 5
@@ -35,8 +34,6 @@ def batch(size=8):
 def make_step(seed=0, ema=None, **options):
     network = TinyDarkNet(CLASSES, seed=seed)
     average = WeightAverage(network, TinyDarkNet(CLASSES), ema) if ema else None
-    if average is not None:
-        reset_average(average)
     optimizer = build_optimizer(network, np.full(100, 0.05, np.float32), 0.9, 1e-2, nesterov=False)
     step = TrainStep(
         Classifier(RgbImage(), network), SmoothedCrossEntropy(CLASSES, 0.1), optimizer, average=average, **options

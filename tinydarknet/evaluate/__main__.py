@@ -17,9 +17,9 @@ def evaluate_checkpoint(options: EvaluateOptions) -> None:
     manifest = load_manifest(options.val_data_path)
     if options.report_dir is not None and options.plots:
         check_matplotlib()
-    from tinydarknet.evaluate.evaluation import run
+    from tinydarknet.evaluate.evaluation import evaluate_dataset
 
-    run(options, manifest)
+    evaluate_dataset(options, manifest)
 
 
 def main() -> None:

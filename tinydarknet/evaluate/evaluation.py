@@ -15,10 +15,9 @@ from tinydarknet import device as devices
 from tinydarknet.darknet_weights import load_any
 from tinydarknet.device import Device
 from tinydarknet.evaluate.options import EvaluateOptions
-from tinydarknet.evaluate.outcome import Outcome
-from tinydarknet.evaluate.passes import Evaluation, classifier_for, evaluate_images
-from tinydarknet.evaluate.report_folder import Findings, write_findings
-from tinydarknet.evaluate.scores import REFERENCE_BATCH, calibrate, count, reference_positions
+from tinydarknet.evaluate.passes import ScoredImages, classifier_for, score_images
+from tinydarknet.evaluate.result import EvaluationResult
+from tinydarknet.evaluate.result_folder import write_folder
 from tinydarknet.evaluate.tables import SizeRow
 from tinydarknet.evaluate.worst import WorstInputs, draw_inputs
 from tinydarknet.feed.loader import open_eval_feed
@@ -40,17 +39,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class Pass:
-    """One look at the dataset."""
+    """The dataset, gone through once."""
 
     image_size: int
-    evaluation: Evaluation
+    scored: ScoredImages
     pictures: dict[int, np.ndarray]
-    """Of the worst images, where they were asked for: by id, RGB uint8 [S, S, 3]."""
+    """Of the worst images, where they are wanted: by id, RGB uint8 [S, S, 3]."""
     choice: str
     """Which feed it was, and why."""
 
 
-def run(options: EvaluateOptions, manifest: Manifest) -> None:
+def evaluate_dataset(options: EvaluateOptions, manifest: Manifest) -> None:
     """Evaluate, print, write; the first rank speaks and writes for all.
 
     Raises:
@@ -65,14 +64,14 @@ def run(options: EvaluateOptions, manifest: Manifest) -> None:
     setting = Setting(options, manifest, device, checkpoint, build_network(checkpoint))
 
     main_size = options.image_size or model.image_size
-    first = look(setting, main_size, with_pictures=options.report_dir is not None)
-    others = [look(setting, size) for size in sorted({*options.sweep} - {main_size})]
+    first = evaluate_at_size(setting, main_size, with_pictures=options.report_dir is not None)
+    others = [evaluate_at_size(setting, size) for size in sorted({*options.sweep} - {main_size})]
     if device.is_first:
         passes = sorted([first, *others], key=lambda one: one.image_size) if options.sweep else [first]
-        conclude(setting, first, [size_row(one) for one in passes])
+        write_results(options, result_of(setting, first, [size_row(one) for one in passes]))
 
 
-def look(setting: Setting, image_size: int, *, with_pictures: bool = False) -> Pass:
+def evaluate_at_size(setting: Setting, image_size: int, *, with_pictures: bool = False) -> Pass:
     """Score every image at one size."""
     options, device, normalization = setting.options, setting.device, setting.checkpoint.description.model.normalization
     feed = open_eval_feed(
@@ -87,69 +86,36 @@ def look(setting: Setting, image_size: int, *, with_pictures: bool = False) -> P
     )
     classifier = classifier_for(feed, setting.network)
     worst = WorstInputs(options.worst) if with_pictures else None
-    evaluation = evaluate_images(
+    scored = score_images(
         device, classifier, feed, setting.manifest.rows, flip=options.flip, worst=worst, progress=True
     )
-    pictures = (
-        {}
-        if worst is None
-        else draw_inputs(device, worst, evaluation.scores, classifier.images, normalization, image_size)
-    )
-    return Pass(image_size, evaluation, pictures, feed.choice)
+    pictures = {}
+    if worst is not None:
+        pictures = draw_inputs(device, worst, scored.scores, classifier.images, normalization, image_size)
+    return Pass(image_size, scored, pictures, feed.choice)
 
 
 def size_row(one: Pass) -> SizeRow:
     """A pass as a line of the sweep."""
-    score, flip = one.evaluation.score, one.evaluation.flip_score
-    return SizeRow(
-        one.image_size,
-        score.top1,
-        score.top5,
-        score.total,
-        flip.top1 if flip else None,
-        flip.top5 if flip else None,
-        round(score.seconds, 3),
-    )
+    score, flip = one.scored.score, one.scored.flip_score
+    flips = (flip.top1, flip.top5) if flip else (None, None)
+    return SizeRow(one.image_size, score.top1, score.top5, score.total, *flips, round(score.seconds, 3))
 
 
-def conclude(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> None:
-    """Print the counts, then write what was asked for.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    outcome = outcome_of(setting, first, sizes)
-    print(first.choice)
-    for line in outcome.lines():
-        print(line)
-    options, manifest, scores = setting.options, setting.manifest, first.evaluation.scores
-    try:
-        if options.json is not None:
-            write_json(options.json, outcome.fields())
-        if options.report_dir is not None:
-            keys = Dataset(options.val_data_path, map_shards=False).index.column("key").to_pylist()
-            findings = Findings(scores, keys, manifest.classes, outcome.calibration, first.pictures, sizes)
-            names = write_findings(options.report_dir, findings, outcome.fields(), figures=options.plots)
-            print(f"wrote {', '.join(names)} to {options.report_dir}")
-    except OSError as error:
-        raise UserError(f"the results cannot be written ({error}): choose another --report-dir or --json") from error
-
-
-def outcome_of(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> Outcome:
+def result_of(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> EvaluationResult:
     """Everything that is said about the passes."""
-    options, manifest, device, evaluation = setting.options, setting.manifest, setting.device, first.evaluation
-    reference = None
-    if options.legacy_drop:
-        reference = count(evaluation.scores[reference_positions(manifest.rows, REFERENCE_BATCH, device.world_size)])
-    return Outcome(
-        evaluation.score,
-        evaluation.flip_score,
-        reference,
-        calibrate(evaluation.scores),
-        sizes,
-        first.image_size,
-        device.world_size,
-        {
+    options, manifest, device = setting.options, setting.manifest, setting.device
+    return EvaluationResult(
+        scores=first.scored.scores,
+        score=first.scored.score,
+        flip=first.scored.flip_score,
+        counts_as_reference=options.legacy_drop,
+        classes=manifest.classes,
+        pictures=first.pictures,
+        sizes=sizes,
+        image_size=first.image_size,
+        world_size=device.world_size,
+        circumstances={
             "feed": first.choice,
             "device_target": device.target,
             "checkpoint_path": str(options.checkpoint_path),
@@ -159,3 +125,21 @@ def outcome_of(setting: Setting, first: Pass, sizes: Sequence[SizeRow]) -> Outco
             "versions": devices.versions(),
         },
     )
+
+
+def write_results(options: EvaluateOptions, result: EvaluationResult) -> None:
+    """Print the counts, then write the files that the options name.
+
+    Raises:
+        UserError: one cannot be written.
+    """
+    print(result.circumstances["feed"], *result.lines(), sep="\n")
+    try:
+        if options.json is not None:
+            write_json(options.json, result.fields())
+        if options.report_dir is not None:
+            keys = Dataset(options.val_data_path, map_shards=False).index.column("key").to_pylist()
+            names = write_folder(options.report_dir, result, keys, figures=options.plots)
+            print(f"wrote {', '.join(names)} to {options.report_dir}")
+    except OSError as error:
+        raise UserError(f"the results cannot be written ({error}): choose another --report-dir or --json") from error

@@ -1,10 +1,11 @@
-"""What an evaluation can be told; no MindSpore here."""
+"""The options of an evaluation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from convert.errors import require_at_least
 from tinydarknet.config import DeviceConfig, FeedOption, check_image_side
 
 
@@ -39,10 +40,7 @@ class EvaluateOptions(DeviceConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-        if self.worst < 1:
-            raise ValueError(f"worst must be at least 1, got {self.worst}")
+        require_at_least(self, 1, "batch_size", "worst")
         for name, side in (("image_size", self.image_size), *(("sweep", side) for side in self.sweep)):
             if side or name == "sweep":
                 check_image_side(name, side)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
+from scipy.special import log_softmax
 from tqdm import tqdm
 
 from convert.errors import UserError
@@ -36,16 +37,12 @@ class BothWays(nn.Cell):
 
 def mean_prediction(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Logits, float64 [B, classes], of the mean of two predictions' probabilities (Krizhevsky et al. 2012, section 4.1)."""
-    return np.logaddexp(_log_probabilities(one), _log_probabilities(other)) - np.log(2)
-
-
-def _log_probabilities(logits: np.ndarray) -> np.ndarray:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    one, other = (log_softmax(logits.astype(np.float64), axis=1) for logits in (one, other))
+    return np.logaddexp(one, other) - np.log(2)
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ScoredImages:
     """What one pass over a dataset found; equal on every rank."""
 
     scores: np.ndarray
@@ -72,11 +69,11 @@ def classifier_for(feed: Feed, network: nn.Cell) -> Classifier:
 
 
 def evaluate(device: Device, classifier: Classifier, feed: Feed, expected_rows: int) -> Score:
-    """Only the counts of `evaluate_images`."""
-    return evaluate_images(device, classifier, feed, expected_rows).score
+    """Only the counts of `score_images`."""
+    return score_images(device, classifier, feed, expected_rows).score
 
 
-def evaluate_images(
+def score_images(
     device: Device,
     classifier: Classifier,
     feed: Feed,
@@ -85,7 +82,7 @@ def evaluate_images(
     flip: bool = False,
     worst: WorstInputs | None = None,
     progress: bool = False,
-) -> Evaluation:
+) -> ScoredImages:
     """Score every image of an evaluation feed, over all ranks; leaves `classifier` in inference mode.
 
     Args:
@@ -93,7 +90,7 @@ def evaluate_images(
         classifier: see `classifier_for`.
         feed: this rank's share of the dataset.
         expected_rows: of the whole dataset.
-        flip: look at the mirror images too.
+        flip: score the mirror images too.
         worst: is shown every batch, so that its inputs can be drawn.
         progress: show a bar on a terminal.
 
@@ -120,7 +117,7 @@ def evaluate_images(
         if worst is not None:
             worst.see(scores[0], batch, image_columns)
     plain, *both_ways = (_all_ranks(device, table, expected_rows) for table in tables if table)
-    return Evaluation(plain, time.perf_counter() - start, both_ways[0] if both_ways else None)
+    return ScoredImages(plain, time.perf_counter() - start, both_ways[0] if both_ways else None)
 
 
 def _all_ranks(device: Device, table: list[np.ndarray], expected_rows: int) -> np.ndarray:

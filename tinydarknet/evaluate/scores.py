@@ -5,10 +5,10 @@ A table of scores is a numpy array [n] of type SCORE, one element per image.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logsumexp
 
 from tinydarknet.feed.order import PADDING
 
@@ -49,7 +49,7 @@ def score_batch(logits: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> np.n
     own_label = np.where(present, labels, 0)
     own = wide[rows, own_label]
     top = wide.max(axis=1)
-    log_sum = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))
+    log_sum = logsumexp(wide, axis=1)
     earlier = np.arange(classes)[None, :] < own_label[:, None]
 
     scores = np.empty(len(wide), SCORE)
@@ -92,10 +92,10 @@ class Score:
 
     def interval(self, hits: int) -> tuple[float, float]:
         """The 95 % Wilson score interval (Wilson 1927) of hits / total."""
-        z, n, p = 1.959964, self.total, hits / self.total
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        from scipy.stats import binomtest
+
+        interval = binomtest(hits, self.total).proportion_ci(method="wilson")
+        return float(interval.low), float(interval.high)
 
 
 def count(scores: np.ndarray, seconds: float = 0.0) -> Score:
@@ -160,14 +160,8 @@ def calibrate(scores: np.ndarray, bins: int = BINS) -> Calibration:
     gaps = np.abs(accuracies - confidences)
     return Calibration(
         bins=tuple(
-            Bin(
-                index / bins,
-                (index + 1) / bins,
-                int(images[index]),
-                float(confidences[index]),
-                float(accuracies[index]),
-            )
-            for index in range(bins)
+            Bin(i / bins, (i + 1) / bins, int(images[i]), float(confidences[i]), float(accuracies[i]))
+            for i in range(bins)
         ),
         expected_error=float((gaps * images).sum() / len(scores)),
         maximum_error=float(gaps.max()),

@@ -1,6 +1,6 @@
 """From a checkpoint to ONNX, MINDIR and what Ascend runs; each file reloaded and compared before it is kept.
 
-options.py       what it can be told
+options.py       the options of the command
 export.py        the whole export: stage, verify, publish
 design.py        what an exported network computes, whatever file it goes into; batch norms folded: pure
 onnx_file.py     a design as an ONNX graph, of float32 or 8 bits

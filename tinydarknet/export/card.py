@@ -137,21 +137,20 @@ _INSIDE: dict[InputKind, str] = {
 
 def describe(
     design: Design,
+    path: Path,
+    file_format: str,
     *,
     run: RunState | None,
-    file: str,
-    sha256: str,
-    file_format: str,
     opset: int | None,
     comparison: dict[str, Any] | None,
     accuracy: dict[str, Any] | None,
     versions: dict[str, str],
 ) -> ModelCard:
-    """The card of a float32 file; `run` is where the training of its weights stood, if known."""
+    """The card of the float32 file `path`; `run` is where the training of its weights stood, if known."""
     model, batch = design.model, design.batch or ANY_BATCH
     return ModelCard(
-        file=file,
-        sha256=sha256,
+        file=path.name,
+        sha256=sha256_file(path),
         format=file_format,
         precision="float32",
         network={

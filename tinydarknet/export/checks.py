@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 
 from convert.dataset.manifest import load_manifest
 from convert.errors import UserError
@@ -64,7 +65,7 @@ class Comparison:
 def compare(run: Runner, output: OutputKind, expected: Expected, batches: Sequence[int]) -> Comparison:
     """Run the images in batches of each size and hold the output against the checkpoint's."""
     is_logits = output == "logits"
-    wanted = expected.logits if is_logits else _softmax(expected.logits)
+    wanted = expected.logits if is_logits else softmax(expected.logits.astype(np.float64), axis=1)
     found = [run_in_batches(run, expected.inputs, batch) for batch in batches]
     return Comparison(
         images=len(wanted),
@@ -94,11 +95,6 @@ def _max_difference(found: np.ndarray, wanted: np.ndarray) -> float:
     """Infinite where something is no number, which no comparison would notice."""
     difference = float(np.abs(found.astype(np.float64) - wanted).max())
     return math.inf if math.isnan(difference) else difference
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:

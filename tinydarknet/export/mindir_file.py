@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.train.mind_ir_pb2 import ModelProto
 
-from tinydarknet.export.design import Design, InputKind, InputSpec
+from tinydarknet.export.design import Design, InputKind, InputSpec, OutputKind
 from tinydarknet.model.architecture import HEAD_NAME
 from tinydarknet.model.checkpoint import fill
 from tinydarknet.model.description import ModelDescription
@@ -28,6 +28,8 @@ def write_with_mindspore(design: Design, path: Path, file_format: str) -> None:
     """Write MINDIR, or AIR on Ascend; MindSpore makes the file and its folder private to their owner."""
     examples = [_example(spec, design.batch) for spec in design.inputs]
     ms.export(build_cell(design), *examples, file_name=str(path), file_format=file_format.upper())
+    if file_format == "mindir":
+        _name_as_card(path, design.output)
 
 
 def _example(spec: InputSpec, batch: int | None) -> Tensor:
@@ -42,9 +44,7 @@ def build_cell(design: Design) -> nn.Cell:
     network = _folded_network(design) if design.folded else TinyDarkNet(design.model.num_classes, design.model.variant)
     fill(network.get_parameters(), design.weights, design.model.source)
     classifier = Classifier(input_cell(design.input, design.model), network)
-    head = _Probabilities() if design.output == "probabilities" else None
-    cell = (_OfPlanes if design.input == "planes" else _OfImage)(classifier, head)
-    return cell.set_train(False)
+    return (_OfPlanes if design.input == "planes" else _OfImage)(classifier, design.output).set_train(False)
 
 
 def _folded_network(design: Design) -> nn.Cell:
@@ -63,60 +63,41 @@ def _folded_network(design: Design) -> nn.Cell:
     return nn.SequentialCell(cells)
 
 
-class _Probabilities(nn.Cell):
-    """Softmax of logits [B, classes]."""
-
-    def construct(self, logits: Tensor) -> Tensor:
-        return ops.softmax(logits, axis=1)
-
-
 class _OfImage(nn.Cell):
-    """Gives the file's input its name, which MindSpore takes from the argument."""
+    """Logits or probabilities; MindSpore names the file's inputs after the arguments."""
 
-    def __init__(self, classifier: Classifier, head: nn.Cell | None) -> None:
+    def __init__(self, classifier: Classifier, output: OutputKind) -> None:
         super().__init__(auto_prefix=False)
         self.classifier = classifier
-        self.head = head
+        self.gives_logits = output == "logits"
 
     def construct(self, image: Tensor) -> Tensor:
-        logits = self.classifier(image)
-        return logits if self.head is None else self.head(logits)
+        return self.head(self.classifier(image))
+
+    def head(self, logits: Tensor) -> Tensor:
+        return logits if self.gives_logits else ops.softmax(logits, axis=1)
 
 
 class _OfPlanes(_OfImage):
     """The same for planes."""
 
     def construct(self, y: Tensor, uv: Tensor, colour: Tensor) -> Tensor:
-        logits = self.classifier(y, uv, colour)
-        return logits if self.head is None else self.head(logits)
+        return self.head(self.classifier(y, uv, colour))
 
 
-GRAPH_NAME = "TinyDarkNet"
+def _name_as_card(path: Path, output: OutputKind) -> None:
+    """Rename the inputs and the output of a file that nobody uses yet as its card has them.
 
-
-def name_plainly(path: Path, output: str) -> None:
-    """Rewrite a file that nobody uses yet: inputs, parameters and nodes lose their prefix, the output is called `output`.
-
-    `479_1_tinydarknet_exporting_cells__OfImage_construct_56:image` becomes `image`. A constant that has the name of an
-    input, which MindSpore allows because of the prefix, is renamed.
+    MindSpore calls them `479_1_tinydarknet_export_mindir_file__OfImage_construct_56:image`, by version and place of the
+    source; who compiles the file for a device (converter_lite --inputShape=image:...) has to name them.
     """
     model = ModelProto.FromString(path.read_bytes())
     graph = model.graph
-    prefix = f"{graph.name}:"
-    values = [*graph.input, *graph.parameter]
-    names = {value.name: value.name.removeprefix(prefix) for value in values}
+    names = {value.name: value.name.removeprefix(f"{graph.name}:") for value in graph.input}
     names |= {value.name: output for value in graph.output}
-    taken = set(names.values())
-    for node in graph.node:
-        for name in node.output:
-            if name not in names:
-                plain = name.removeprefix(prefix)
-                names[name] = f"{plain}_of_graph" if plain in taken else plain
-    for value in [*values, *graph.output]:
+    for value in (*graph.input, *graph.output):
         value.name = names[value.name]
     for node in graph.node:
-        node.name = names.get(node.name, node.name)
         node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names[name] for name in node.output]
-    graph.name = GRAPH_NAME
+        node.output[:] = [names.get(name, name) for name in node.output]
     path.write_bytes(model.SerializeToString())

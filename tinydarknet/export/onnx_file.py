@@ -2,7 +2,7 @@
 
 MindSpore's own exporter is not used: its graph is of opset 11, which cannot be quantised per channel, spells the leaky
 ReLU as four nodes, names nodes after the wrong layers, and takes 1.7 times as much CPU time in onnxruntime (docs/export.md).
-That both say the same network is what `verifying` is for.
+That both compute the same is what checks.py is for.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ OPSET = 13
 """The first with quantisation per channel; atc takes it too."""
 IR_VERSION = 7
 """Of the ONNX release that brought opset 13, so that older runtimes read the file."""
+
+CALIBRATION_IMAGES = 128
+_QUANTIZED_OPERATORS = ["Conv", "LeakyRelu", "MaxPool"]
 
 
 def build_onnx(design: Design) -> ModelProto:
@@ -181,11 +184,6 @@ def _layer(graph: _Graph, design: Design, shape: LayerShape, features: str) -> s
     return features
 
 
-CALIBRATION_IMAGES = 128
-
-_OPERATORS = ["Conv", "LeakyRelu", "MaxPool"]
-
-
 def quantize(source: Path, target: Path, design: Design, images: Iterator[Planes]) -> None:
     """Quantise an ONNX file of a folded design, calibrated on the first CALIBRATION_IMAGES of `images`."""
     from onnxruntime import quantization
@@ -210,7 +208,7 @@ def quantize(source: Path, target: Path, design: Design, images: Iterator[Planes
             str(target),
             Reader(),
             quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=_OPERATORS,
+            op_types_to_quantize=_QUANTIZED_OPERATORS,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,

@@ -12,6 +12,7 @@ import tyro
 
 from convert.cli import EXIT_OK, EXIT_USER_ERROR, Command, main_single
 from convert.contact_sheet import check_sheet_path
+from convert.errors import require_at_least
 from tinydarknet.config import DeviceConfig
 
 SHEET_IMAGES = 200
@@ -45,9 +46,8 @@ class PredictOptions(DeviceConfig):
             raise ValueError("images must name at least one file, got none")
         if self.files_from == Path("-") and Path("-") in self.images:
             raise ValueError("standard input is either an image or a list of paths, got - for both")
-        for name, least in (("top", 1), ("batch_size", 1), ("threads", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        require_at_least(self, 1, "top", "batch_size")
+        require_at_least(self, 0, "threads")
         if self.sheet is not None:
             check_sheet_path(self.sheet)
 

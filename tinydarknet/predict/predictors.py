@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 
 from convert.dataset.manifest import ClassEntry
 from convert.errors import UserError
@@ -36,8 +37,7 @@ class Predictor:
         answers = run_in_batches(self.run, inputs, self.batch or len(pixels)).astype(np.float64)
         if self.output == "probabilities":
             return answers
-        powers = np.exp(answers - answers.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return softmax(answers, axis=1)
 
 
 def open_predictor(path: Path, device: DeviceConfig | None = None, threads: int = 0) -> Predictor:

@@ -16,12 +16,12 @@ from tinydarknet.config import TrainConfig
 from tinydarknet.darknet_weights import load_any
 from tinydarknet.device import Device
 from tinydarknet.feed.order import steps_per_epoch
-from tinydarknet.model import checkpoint as checkpoints
+from tinydarknet.model.checkpoint import fill
 from tinydarknet.model.description import RunState, check_classes
 from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.run_folder.folder import RunFolder, open_run_folder
 from tinydarknet.train.schedule import Milestones, learning_rates
-from tinydarknet.train.step import DynamicLossScale, WeightAverage, build_optimizer, reset_average
+from tinydarknet.train.step import DynamicLossScale, WeightAverage, build_optimizer
 
 
 @dataclass
@@ -84,9 +84,8 @@ def assemble(config: TrainConfig, device: Device, manifest: Manifest) -> tuple[R
     Raises:
         UserError: dataset, weights or folder do not fit the configuration.
     """
-    classes = manifest.classes
     _check_datasets(config, manifest)
-    batch_size = config.batch_size * config.gradient_accumulation
+    num_classes, batch_size = len(manifest.classes), config.batch_size * config.gradient_accumulation
     global_batch = batch_size * device.world_size
     per_epoch = steps_per_epoch(manifest.rows, batch_size, device.world_size)
     if per_epoch == 0:
@@ -95,29 +94,37 @@ def assemble(config: TrainConfig, device: Device, manifest: Manifest) -> tuple[R
             "use a smaller batch_size"
         )
     rates = _rates(config, global_batch, per_epoch)
-    network = TinyDarkNet(len(classes), config.variant, config.seed, keep_argmax=device.target == "CPU")
+    network = TinyDarkNet(num_classes, config.variant, config.seed, keep_argmax=device.target == "CPU")
     notes = []
     if config.pre_trained and config.checkpoint_path is not None:
         notes = initial_weights(config.checkpoint_path, network, config, manifest)
-    averaged = TinyDarkNet(len(classes), config.variant) if config.ema_decay else None
+    averaged = TinyDarkNet(num_classes, config.variant) if config.ema_decay else None
     average = WeightAverage(network, averaged, config.ema_decay) if averaged is not None else None
-    if average is not None:
-        reset_average(average)
     optimizer = build_optimizer(network, rates, config.momentum, config.weight_decay, config.nesterov)
     level = device.amp_level(config.amp_level)
     if level != "O0":
         mixed_precision.auto_mixed_precision(network, level)
-    milestones = Milestones(
-        steps_per_epoch=per_epoch,
-        total_steps=len(rates),
-        checkpoint_every=config.checkpoint_every_steps or per_epoch,
-        evaluate_every=config.eval_every * per_epoch if config.val_data_path is not None else 0,
-    )
-    state = RunState(0, per_epoch, global_batch, config.seed, manifest.logical_digest)
     folder = open_run_folder(config.run_dir, config.resume) if device.is_first else RunFolder(config.run_dir or Path())
-    loss_scale = DynamicLossScale(config.loss_scale) if config.is_dynamic_loss_scale else config.loss_scale
-    parts = (config, device, folder, manifest, network, averaged, average, optimizer)
-    return Run(*parts, loss_scale, milestones, rates, state), notes
+    run = Run(
+        config=config,
+        device=device,
+        folder=folder,
+        manifest=manifest,
+        network=network,
+        averaged=averaged,
+        average=average,
+        optimizer=optimizer,
+        loss_scale=DynamicLossScale(config.loss_scale) if config.is_dynamic_loss_scale else config.loss_scale,
+        milestones=Milestones(
+            steps_per_epoch=per_epoch,
+            total_steps=len(rates),
+            checkpoint_every=config.checkpoint_every_steps or per_epoch,
+            evaluate_every=config.eval_every * per_epoch if config.val_data_path is not None else 0,
+        ),
+        rates=rates,
+        state=RunState(0, per_epoch, global_batch, config.seed, manifest.logical_digest),
+    )
+    return run, notes
 
 
 def _check_datasets(config: TrainConfig, manifest: Manifest) -> None:
@@ -155,7 +162,7 @@ def initial_weights(path: Path, network: TinyDarkNet, config: TrainConfig, manif
             f"{path} is of variant {model.variant}, the run of {config.variant}: say --variant {model.variant}"
         )
     check_classes(model.classes, manifest, path, config.data_path)
-    checkpoints.fill(network.get_parameters(), loaded.weights, str(path))
+    fill(network.get_parameters(), loaded.weights, str(path))
     notes = [f"starting from the weights in {path}: {model.source}"]
     if model.normalization != config.normalization:
         numbers = {name: " ".join(map(str, values)) for name, values in dataclasses.asdict(model.normalization).items()}

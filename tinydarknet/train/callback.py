@@ -1,12 +1,10 @@
-"""What happens between steps: logging, evaluation, checkpoints, stopping when told to."""
+"""What happens between steps: logging, evaluation, checkpoints, stopping on request."""
 
 from __future__ import annotations
 
 import math
 import time
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from mindspore import Tensor
@@ -17,30 +15,9 @@ from tinydarknet.device import sum_over_ranks
 from tinydarknet.evaluate.scores import Score
 from tinydarknet.run_folder.log_writer import Reporter, duration, epoch_time_line, loss_line
 from tinydarknet.train.assembly import Run
+from tinydarknet.train.checkpoints import agree_on_statistics, save, save_if_best
+from tinydarknet.train.data import TrainingData, Validation
 from tinydarknet.train.schedule import step_costs
-
-
-class StopRequest:
-    """Remembers that SIGTERM or SIGINT came, so that the run can save before it stops."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def note(self, _number: int, _frame: object) -> None:
-        """Take a signal."""
-        self.asked = True  # which signal it was is not told: MindSpore makes SIGTERM of a SIGINT while a graph runs
-
-
-@dataclass(frozen=True)
-class Actions:
-    """What the callback has done for it."""
-
-    save: Callable[[int], None]
-    """Write the checkpoint after so many updates."""
-    evaluate: Callable[[int], Score] | None
-    """Score the network after so many updates, keeping it if it is the best; None without evaluation set."""
-    damaged: Callable[[], Sequence[str]]
-    """A sentence for every image that this rank has replaced by another so far."""
 
 
 class RunCallback(Callback):
@@ -49,18 +26,19 @@ class RunCallback(Callback):
     Serves several `Model.train` calls one after the other: each goes on with the step after the last one's.
     """
 
-    def __init__(self, run: Run, reporter: Reporter, actions: Actions, stop: StopRequest) -> None:
+    def __init__(
+        self, run: Run, reporter: Reporter, data: TrainingData, validation: Validation | None, stop: StopRequest
+    ) -> None:
         super().__init__()
         self.stopped = False
         """Whether the ranks have agreed to stop."""
         self.image_size = 0
         """Of the batches under way, pixels; for the log."""
-        self._run, self._reporter, self._actions, self._stop = run, reporter, actions, stop
-        self._step = self._call_start = run.state.step
+        self._run, self._reporter, self._data, self._validation, self._stop = run, reporter, data, validation, stop
+        self._step = self._call_start = self._first_step = run.state.step
         costs = step_costs(run.config.training_sizes, run.config.epoch_size, run.milestones.steps_per_epoch)
         self._done = np.concatenate([[0.0], np.cumsum(costs)])
-        self._first_step = self._step
-        self._damaged_told = 0
+        self._replaced = 0
         self._step_end_s = time.perf_counter()
         self._waited_s = self._trained_s = 0.0
         self._epoch_s, self._epoch_steps = 0.0, 0
@@ -76,8 +54,9 @@ class RunCallback(Callback):
 
     def on_train_step_end(self, run_context: RunContext) -> None:
         """Take note of one step, or of one stretch of steps that the device ran by itself."""
-        context = run_context.original_args()
-        loss = float(_first(context.net_outputs).asnumpy())
+        context, run = run_context.original_args(), self._run
+        outputs = context.net_outputs
+        loss = float((outputs[0] if isinstance(outputs, (tuple, list)) else outputs).asnumpy())
         now = time.perf_counter()
         step = self._call_start + context.cur_step_num
         steps, spent_s = step - self._step, now - self._step_end_s
@@ -87,31 +66,32 @@ class RunCallback(Callback):
         self._epoch_steps += steps
         if not math.isfinite(loss):
             raise UserError(f"the loss is {loss} at step {step}: lower lr_init, or add warmup_epochs")
-        self._tell_damage(step)
-        self._log(step, steps, loss, spent_s, context.train_dataset_element)
-        self.stopped = self._agreed_stop()
-        if self._run.milestones.evaluates_after(step) and self._actions.evaluate is not None:
-            self._report(step, self._actions.evaluate(step))
-        if self._run.milestones.saves_after(step) or self.stopped:
-            self._actions.save(step)
+        self._report_damage(step)
+        self._report_step(step, steps, loss, spent_s, context.train_dataset_element)
+        self.stopped = self._stop.agreed(run)
+        if run.milestones.evaluates_after(step) and self._validation is not None:
+            agree_on_statistics(run)
+            score = self._validation.score()
+            save_if_best(run, step, score)
+            self._report_score(step, score)
+        if run.milestones.saves_after(step) or self.stopped:
+            save(run, step)
             self._reporter.event("checkpoint", {"step": step})
         if self.stopped:
             run_context.request_stop()
         self._step_end_s = time.perf_counter()
 
-    def _agreed_stop(self) -> bool:
-        """Whether any rank was told to stop; all ranks come to the same answer at the same step."""
-        return bool(sum_over_ranks(self._run.device, np.array([self._stop.asked]))[0])
-
-    def _tell_damage(self, step: int) -> None:
-        damaged = self._actions.damaged()
-        for sentence in damaged[self._damaged_told :]:
+    def _report_damage(self, step: int) -> None:
+        damaged = self._data.damaged
+        for sentence in damaged[self._replaced :]:
             self._reporter.warn(f"warning: {sentence}; another image took its place")
             self._reporter.event("replaced", {"step": step, "image": sentence})
-        self._damaged_told = len(damaged)
+        self._replaced = len(damaged)
 
-    def _log(self, step: int, steps: int, loss: float, spent_s: float, element: tuple[Tensor, ...] | None) -> None:
-        marks = self._run.milestones
+    def _report_step(
+        self, step: int, steps: int, loss: float, spent_s: float, element: tuple[Tensor, ...] | None
+    ) -> None:
+        marks, reporter = self._run.milestones, self._reporter
         epoch, step_in_epoch = (step - 1) // marks.steps_per_epoch + 1, (step - 1) % marks.steps_per_epoch + 1
         ends_epoch = step_in_epoch == marks.steps_per_epoch
         images_per_s = steps * self._run.state.global_batch / spent_s
@@ -125,32 +105,35 @@ class RunCallback(Callback):
             fields["image_size"] = self.image_size
             if element is not None and steps == 1:
                 fields["ids_crc32"] = zlib.crc32(element[-1].asnumpy().tobytes())
-            self._reporter.event("step", fields)
-            if not self._reporter.on_terminal and not ends_epoch:
-                self._reporter.say(
+            reporter.event("step", fields)
+            if not reporter.on_terminal and not ends_epoch:
+                reporter.say(
                     f"step {step} of {marks.total_steps}: loss {loss:.4f}, lr {rate:.6g}, {images_per_s:.1f} images/s, "
                     f"waiting {100 * waiting:.1f} %, {remaining} left"
                 )
-        self._reporter.advance(
-            steps,
-            {
-                "loss": f"{loss:.4f}",
-                "lr": f"{rate:.4g}",
-                "images/s": f"{images_per_s:.1f}",
-                "waiting": f"{waiting:.1%}",
-                "left": remaining,
-            },
-        )
+        postfix = {"loss": f"{loss:.4f}", "lr": f"{rate:.4g}", "images/s": f"{images_per_s:.1f}"}
+        reporter.advance(steps, {**postfix, "waiting": f"{waiting:.1%}", "left": remaining})
         if ends_epoch:
-            self._reporter.say(loss_line(epoch, step_in_epoch, loss))
-            self._reporter.say(epoch_time_line(1000 * self._epoch_s, self._epoch_steps))
+            reporter.say(loss_line(epoch, step_in_epoch, loss))
+            reporter.say(epoch_time_line(1000 * self._epoch_s, self._epoch_steps))
             self._epoch_s, self._epoch_steps = 0.0, 0
 
-    def _report(self, step: int, score: Score) -> None:
+    def _report_score(self, step: int, score: Score) -> None:
         self._reporter.say(score.line())
         fields = {"step": step, "top1": score.top1, "top5": score.top5, "total": score.total, **score.accuracies}
         self._reporter.event("evaluation", {**fields, "seconds": round(score.seconds, 3)})
 
 
-def _first(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
-    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+class StopRequest:
+    """Remembers that SIGTERM or SIGINT came, so that the run can save before it stops."""
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def note(self, _number: int, _frame: object) -> None:
+        """Take a signal, whichever: MindSpore makes SIGTERM of a SIGINT while a graph runs."""
+        self.received = True
+
+    def agreed(self, run: Run) -> bool:
+        """Whether any rank has received one; all ranks must call this, and come to the same answer."""
+        return bool(sum_over_ranks(run.device, np.array([self.received]))[0])

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from mindspore import Parameter, Tensor
+from mindspore import Tensor
 
 from convert.errors import UserError
-from tinydarknet import device as devices
+from tinydarknet.device import mean_over_ranks
 from tinydarknet.evaluate.scores import Score
 from tinydarknet.model import checkpoint
-from tinydarknet.model import checkpoint as checkpoints
 from tinydarknet.model.description import Description, ModelDescription, RunState
-from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.run_folder.folder import RunFolder
 from tinydarknet.train.assembly import Run
 from tinydarknet.train.step import WeightAverage
 
@@ -50,7 +46,7 @@ def agree_on_statistics(run: Run) -> None:
         return
     parameters = [*run.network.get_parameters(), *(run.average.averages if run.average is not None else ())]
     moving = [parameter for parameter in parameters if parameter.name.endswith(STATISTICS)]
-    means = devices.mean_over_ranks(run.device, np.concatenate([p.asnumpy() for p in moving]))
+    means = mean_over_ranks(run.device, np.concatenate([p.asnumpy() for p in moving]))
     starts = np.cumsum([p.size for p in moving])[:-1]
     for parameter, values in zip(moving, np.split(means, starts), strict=True):
         parameter.set_data(Tensor(values))
@@ -65,28 +61,22 @@ def _write(run: Run, path: Path) -> None:
     checkpoint.write(path, run.weights, Description(model, run.state), run.resume_state)
 
 
-def restore_newest(
-    folder: RunFolder,
-    network: TinyDarkNet,
-    average: WeightAverage | None,
-    training_state: Mapping[str, Parameter],
-    fresh: RunState,
-) -> tuple[RunState, list[str]]:
-    """Load the newest sound checkpoint of a run: weights, their moving average, the optimiser's state.
+def restore_newest(run: Run) -> list[str]:
+    """Load a run's newest checkpoint that is whole: weights, their moving average, the optimiser's state, `run.state`.
 
     A run whose moving average is switched on here starts it at its weights; one whose average is switched off drops it.
 
     Returns:
-        Where the run stands (`fresh` where it never saved), and sentences for the user.
+        Sentences for the user.
 
     Raises:
         UserError: all checkpoints are damaged, or they are of another dataset, seed or global batch.
     """
     notes: list[str] = []
-    candidates = folder.newest_first()
+    candidates = run.folder.newest_first()
     for path in candidates:
         try:
-            loaded = checkpoints.load(path)
+            loaded = checkpoint.load(path)
         except UserError as error:
             notes.append(f"warning: skipped a checkpoint: {error}")
             continue
@@ -95,24 +85,23 @@ def restore_newest(
             raise UserError(
                 f"{path} does not say where its run stood, it is not this run's: move it out of the run folder"
             )
-        _check_same_run(path, saved, fresh)
+        _check_same_run(path, saved, run.state)
         raw = WeightAverage.sources_in(loaded.state) or loaded.weights
-        checkpoints.fill(network.get_parameters(), raw, str(path))
-        if average is not None:
-            checkpoints.fill_named(average.named_averages, loaded.weights, str(path))
-        checkpoints.fill_named(training_state, loaded.state, str(path))
-        return saved, [*notes, f"going on from {path} after step {saved.step}"]
+        checkpoint.fill(run.network.get_parameters(), raw, str(path))
+        if run.average is not None:
+            checkpoint.fill_named(run.average.named_averages, loaded.weights, str(path))
+        checkpoint.fill_named(run.training_state, loaded.state, str(path))
+        run.state = saved
+        return [*notes, f"going on from {path} after step {saved.step}"]
     if candidates:
-        raise UserError(f"all {len(candidates)} checkpoints in {folder.checkpoints} are damaged: start a new run")
-    return fresh, ["the run had not saved yet: starting from step 0"]
+        raise UserError(f"all {len(candidates)} checkpoints in {run.folder.checkpoints} are damaged: start a new run")
+    return ["the run had not saved yet: starting from step 0"]
 
 
 def _check_same_run(path: Path, saved: RunState, fresh: RunState) -> None:
     for field in dataclasses.fields(RunState):
-        if field.name in ("step", "best_top1"):
-            continue
         before, now = getattr(saved, field.name), getattr(fresh, field.name)
-        if before != now:
+        if before != now and field.name not in ("step", "best_top1"):
             raise UserError(
                 f"cannot go on from {path}: its {field.name} is {before}, now it would be {now}; "
                 "use the same dataset, seed and global batch (batch_size x gradient_accumulation x ranks)"

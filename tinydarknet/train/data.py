@@ -1,4 +1,4 @@
-"""A run's training set, open once for the whole run, and the feeds that are cut from it."""
+"""A run's datasets, each open once for the whole run: the feeds that training takes, and the scores in between."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tinydarknet.feed.loader import Feed, feed_for, open_eval_feed
 from tinydarknet.feed.order import TrainingStream
 from tinydarknet.train.assembly import Run
 from tinydarknet.train.schedule import Segment
+
+EVAL_BATCH_MAX = 64
 
 
 class TrainingData:
@@ -64,9 +66,6 @@ class TrainingData:
         )
         drawing = Drawing(self._records, stream, segment.image_size, config.augmentation, self._health)
         return feed_for(drawing, config.normalization, config.feed, device.feed_threads)
-
-
-EVAL_BATCH_MAX = 64
 
 
 class Validation:

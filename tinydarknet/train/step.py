@@ -1,4 +1,4 @@
-"""One training step: loss, gradient, mean over parts and ranks, update, moving average."""
+"""One update of the weights: loss, gradients, mean over parts and ranks, loss scale, optimiser, moving average."""
 
 from __future__ import annotations
 
@@ -11,66 +11,13 @@ from mindspore import Parameter, Tensor, nn, ops
 
 GROWTH_FACTOR = 2.0
 GROWTH_STEPS = 2000
-"""Sound steps after which the scale doubles; both as in the reference (DynamicLossScaleManager)."""
-
-
-class DynamicLossScale(nn.Cell):
-    """A loss scale that halves at each overflow, never below 1, and doubles after GROWTH_STEPS sound steps in a row."""
-
-    def __init__(self, initial: float) -> None:
-        super().__init__(auto_prefix=False)
-        self.value = Parameter(Tensor(initial, ms.float32), name="loss_scale.value", requires_grad=False)
-        self.sound_steps = Parameter(Tensor(0, ms.int32), name="loss_scale.sound_steps", requires_grad=False)
-
-    def construct(self, finite: Tensor) -> Tensor:
-        """Take note of whether a step's gradients were finite (bool scalar); returns the new scale."""
-        steps = ops.select(finite, self.sound_steps + 1, ops.zeros_like(self.sound_steps))
-        grows = steps >= GROWTH_STEPS
-        grown = ops.select(grows, self.value * GROWTH_FACTOR, self.value * 1.0)
-        lowered = ops.maximum(self.value / GROWTH_FACTOR, ops.ones_like(self.value))
-        value = ops.select(finite, grown, lowered)
-        steps = ops.select(grows, ops.zeros_like(steps), steps)
-        return ops.depend(value, (ops.assign(self.sound_steps, steps), ops.assign(self.value, value)))
-
-
-def all_finite(gradients: tuple[Tensor, ...]) -> Tensor:
-    """Whether no gradient holds infinity or NaN, a bool scalar."""
-    sound = ops.isfinite(gradients[0]).all()
-    for gradient in gradients[1:]:
-        sound = ops.logical_and(sound, ops.isfinite(gradient).all())
-    return sound
-
-
-class SmoothedCrossEntropy(nn.Cell):
-    """The mean over a batch of the cross-entropy against smoothed labels; logits [B, C], labels int32 [B].
-
-    The reference's form: the right class weighs 1 - s, each other class s / (C - 1) (Szegedy et al. 2016 spread
-    s over all C classes). Computed in float32.
-
-    Raises:
-        ValueError: the factor is outside [0, 1), or there are fewer than two classes.
-    """
-
-    def __init__(self, num_classes: int, label_smooth_factor: float) -> None:
-        super().__init__()
-        if not 0 <= label_smooth_factor < 1:
-            raise ValueError(f"label_smooth_factor must be in [0, 1), got {label_smooth_factor}")
-        if num_classes < 2:
-            raise ValueError(f"num_classes must be at least 2, got {num_classes}")
-        self.num_classes = num_classes
-        self.on_value = Tensor(1 - label_smooth_factor, ms.float32)
-        self.off_value = Tensor(label_smooth_factor / (num_classes - 1), ms.float32)
-        self.cross_entropy = ops.SoftmaxCrossEntropyWithLogits()
-
-    def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss, a float32 scalar."""
-        targets = ops.one_hot(labels, self.num_classes, self.on_value, self.off_value)
-        losses, _ = self.cross_entropy(ops.cast(logits, ms.float32), targets)
-        return ops.mean(losses)
-
+"""Steps without overflow after which the scale doubles; both as in the reference (DynamicLossScaleManager)."""
 
 RAW_PREFIX = "raw."
 """In a checkpoint whose weights are averages: of the weights that training itself goes on with."""
+
+UNDECAYED_SUFFIXES = (".gamma", ".beta", ".bias")
+"""Batch norm's scale and shift, and biases: no weight decay on them."""
 
 
 class TrainStep(nn.Cell):
@@ -151,6 +98,61 @@ class TrainStep(nn.Cell):
         return cut
 
 
+class SmoothedCrossEntropy(nn.Cell):
+    """The mean over a batch of the cross-entropy against smoothed labels; logits [B, C], labels int32 [B].
+
+    The reference's form: the right class weighs 1 - s, each other class s / (C - 1) (Szegedy et al. 2016 spread
+    s over all C classes). Computed in float32.
+
+    Raises:
+        ValueError: the factor is outside [0, 1), or there are fewer than two classes.
+    """
+
+    def __init__(self, num_classes: int, label_smooth_factor: float) -> None:
+        super().__init__()
+        if not 0 <= label_smooth_factor < 1:
+            raise ValueError(f"label_smooth_factor must be in [0, 1), got {label_smooth_factor}")
+        if num_classes < 2:
+            raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+        self.num_classes = num_classes
+        self.on_value = Tensor(1 - label_smooth_factor, ms.float32)
+        self.off_value = Tensor(label_smooth_factor / (num_classes - 1), ms.float32)
+        self.cross_entropy = ops.SoftmaxCrossEntropyWithLogits()
+
+    def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss, a float32 scalar."""
+        targets = ops.one_hot(labels, self.num_classes, self.on_value, self.off_value)
+        losses, _ = self.cross_entropy(ops.cast(logits, ms.float32), targets)
+        return ops.mean(losses)
+
+
+class DynamicLossScale(nn.Cell):
+    """A loss scale that halves at each overflow, never below 1, and doubles after GROWTH_STEPS steps without one."""
+
+    def __init__(self, initial: float) -> None:
+        super().__init__(auto_prefix=False)
+        self.value = Parameter(Tensor(initial, ms.float32), name="loss_scale.value", requires_grad=False)
+        self.sound_steps = Parameter(Tensor(0, ms.int32), name="loss_scale.sound_steps", requires_grad=False)
+
+    def construct(self, finite: Tensor) -> Tensor:
+        """Take note of whether a step's gradients were finite (bool scalar); returns the new scale."""
+        steps = ops.select(finite, self.sound_steps + 1, ops.zeros_like(self.sound_steps))
+        grows = steps >= GROWTH_STEPS
+        grown = ops.select(grows, self.value * GROWTH_FACTOR, self.value * 1.0)
+        lowered = ops.maximum(self.value / GROWTH_FACTOR, ops.ones_like(self.value))
+        value = ops.select(finite, grown, lowered)
+        steps = ops.select(grows, ops.zeros_like(steps), steps)
+        return ops.depend(value, (ops.assign(self.sound_steps, steps), ops.assign(self.value, value)))
+
+
+def all_finite(gradients: tuple[Tensor, ...]) -> Tensor:
+    """Whether no gradient holds infinity or NaN, a bool scalar."""
+    finite = ops.isfinite(gradients[0]).all()
+    for gradient in gradients[1:]:
+        finite = ops.logical_and(finite, ops.isfinite(gradient).all())
+    return finite
+
+
 class WeightAverage(nn.Cell):
     """The exponential moving average of a network's parameters, batch norm's statistics included.
 
@@ -158,13 +160,17 @@ class WeightAverage(nn.Cell):
     """
 
     def __init__(self, network: nn.Cell, averaged: nn.Cell, decay: float) -> None:
-        """Average `network` into `averaged`, a network of the same kind whose parameters get the prefix "average."."""
+        """Average `network` into `averaged`, a network of the same kind, from `network`'s present values on.
+
+        The parameters of `averaged` get the prefix "average.".
+        """
         super().__init__(auto_prefix=False)
         self.sources = ms.ParameterTuple(network.get_parameters())
-        for parameter in averaged.get_parameters():
-            parameter.name = f"average.{parameter.name}"
-            parameter.requires_grad = False
         self.averages = ms.ParameterTuple(averaged.get_parameters())
+        for source, average in zip(self.sources, self.averages, strict=True):
+            average.name = f"average.{average.name}"
+            average.requires_grad = False
+            average.set_data(Tensor(source.asnumpy(), average.dtype))
         self.decay = Tensor(decay, ms.float32)
         self.rest = Tensor(1 - decay, ms.float32)
 
@@ -192,29 +198,6 @@ class WeightAverage(nn.Cell):
         return done
 
 
-def reset_average(average: WeightAverage) -> None:
-    """Start the averages at the parameters' present values."""
-    for source, target in zip(average.sources, average.averages, strict=True):
-        _copy(source, target)
-
-
-def _copy(source: Parameter, target: Parameter) -> None:
-    target.set_data(Tensor(source.asnumpy(), target.dtype))
-
-
-UNDECAYED_SUFFIXES = (".gamma", ".beta", ".bias")
-"""Batch norm's scale and shift, and biases: no weight decay on them."""
-
-
-def parameter_groups(parameters: Iterable[Parameter]) -> list[dict[str, Any]]:
-    """Split by whether weight decay applies; a group that would be empty is left out."""
-    parameters = list(parameters)
-    undecayed = [parameter for parameter in parameters if parameter.name.endswith(UNDECAYED_SUFFIXES)]
-    decayed = [parameter for parameter in parameters if not parameter.name.endswith(UNDECAYED_SUFFIXES)]
-    groups = [{"params": undecayed, "weight_decay": 0.0}, {"params": decayed}]
-    return [group for group in groups if group["params"]]
-
-
 def build_optimizer(
     network: nn.Cell, rates: np.ndarray, momentum: float, weight_decay: float, nesterov: bool
 ) -> nn.Optimizer:
@@ -231,3 +214,12 @@ def build_optimizer(
         weight_decay=weight_decay,
         **extra,
     )
+
+
+def parameter_groups(parameters: Iterable[Parameter]) -> list[dict[str, Any]]:
+    """Split by whether weight decay applies; a group that would be empty is left out."""
+    parameters = list(parameters)
+    undecayed = [parameter for parameter in parameters if parameter.name.endswith(UNDECAYED_SUFFIXES)]
+    decayed = [parameter for parameter in parameters if not parameter.name.endswith(UNDECAYED_SUFFIXES)]
+    groups = [{"params": undecayed, "weight_decay": 0.0}, {"params": decayed}]
+    return [group for group in groups if group["params"]]

@@ -1,14 +1,4 @@
-"""Carries out a run: from a configuration to checkpoints, exactly and resumably.
-
-assembly.py     a configuration's parts: network, optimiser, schedule, milestones
-restore.py      weights and state from files into them
-data.py         the training set and its feeds, by image_sizes.py's segments
-step.py         what one step computes; loss.py, loss_scale.py, optimizer.py, schedule.py serve it
-callback.py     what happens between steps; at milestones.py's counts, told by report.py
-dataset_card.py what the run's folder says about its datasets
-validation.py   scores the weights
-saving.py       writes the checkpoints into run_folder.py's folder
-"""
+"""Carries out a run: from a configuration to checkpoints, exactly and resumably."""
 
 from __future__ import annotations
 
@@ -27,14 +17,13 @@ from convert.signals import handled
 from tinydarknet import device as devices
 from tinydarknet.config import TrainConfig
 from tinydarknet.evaluate.passes import classifier_for
-from tinydarknet.evaluate.scores import Score
 from tinydarknet.feed.loader import Feed
 from tinydarknet.run_folder.dataset_card import dataset_card
 from tinydarknet.run_folder.folder import CONFIG_NAME, ENVIRONMENT_NAME, git_revision, plain
 from tinydarknet.run_folder.log_writer import Reporter
 from tinydarknet.train.assembly import Run, assemble
-from tinydarknet.train.callback import Actions, RunCallback, StopRequest
-from tinydarknet.train.checkpoints import agree_on_statistics, restore_newest, save, save_if_best
+from tinydarknet.train.callback import RunCallback, StopRequest
+from tinydarknet.train.checkpoints import restore_newest
 from tinydarknet.train.data import TrainingData, Validation
 from tinydarknet.train.schedule import Segment, segments
 from tinydarknet.train.step import SmoothedCrossEntropy, TrainStep
@@ -75,10 +64,9 @@ def train(config: TrainConfig) -> int:
 
 
 def _restore(run: Run) -> list[str]:
-    """Bring a resumed run to its newest sound checkpoint, or note what a new one was told."""
+    """Bring a resumed run to its newest whole checkpoint, or note the options and circumstances of a new one."""
     if run.config.resume:
-        run.state, notes = restore_newest(run.folder, run.network, run.average, run.training_state, run.state)
-        return notes
+        return restore_newest(run)
     if run.device.is_first:
         run.folder.write_json(CONFIG_NAME, plain(run.config))
         run.folder.write_json(
@@ -94,8 +82,15 @@ def _restore(run: Run) -> list[str]:
     return []
 
 
+def _dataset_cards(run: Run) -> dict[str, Any]:
+    cards = {"train": dataset_card(run.config.data_path, run.manifest)}
+    if run.config.val_data_path is not None:
+        cards["val"] = dataset_card(run.config.val_data_path, load_manifest(run.config.val_data_path))
+    return {part: dataclasses.asdict(card) for part, card in cards.items()}
+
+
 def _check_ranks_agree(run: Run) -> None:
-    """Make sure that no rank was told another seed, found another dataset or another checkpoint; all ranks must call this.
+    """Make sure that no rank has another seed, dataset or checkpoint; all ranks must call this.
 
     Raises:
         UserError: names what differs.
@@ -110,32 +105,11 @@ def _check_ranks_agree(run: Run) -> None:
         )
 
 
-def _dataset_cards(run: Run) -> dict[str, Any]:
-    cards = {"train": dataset_card(run.config.data_path, run.manifest)}
-    if run.config.val_data_path is not None:
-        cards["val"] = dataset_card(run.config.val_data_path, load_manifest(run.config.val_data_path))
-    return {part: dataclasses.asdict(card) for part, card in cards.items()}
-
-
 def _carry_out(run: Run, data: TrainingData, reporter: Reporter, stop: StopRequest) -> None:
     """Train to the end, or until the ranks agree to stop; one graph and one feed for every image size."""
     config, per_epoch = run.config, run.milestones.steps_per_epoch
     validation = Validation(run, config.val_data_path) if config.val_data_path is not None else None
-
-    def score(step: int) -> Score:
-        if validation is None:
-            raise ValueError("val_data_path must be set to evaluate, got None")
-        agree_on_statistics(run)
-        result = validation.score()
-        save_if_best(run, step, result)
-        return result
-
-    actions = Actions(
-        save=lambda step: save(run, step),
-        evaluate=score if validation is not None else None,
-        damaged=lambda: data.damaged,
-    )
-    callback = RunCallback(run, reporter, actions, stop)
+    callback = RunCallback(run, reporter, data, validation, stop)
     rest = segments(config.training_sizes, config.epoch_size, per_epoch, run.state.step)
     for number, segment in enumerate(rest):
         feed = data.feed(segment)
@@ -175,8 +149,7 @@ def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback
 
 def _finish(run: Run, data: TrainingData, reporter: Reporter, stop: StopRequest) -> int:
     # msrun kills all ranks when one ends with a status: let none end before the first has saved
-    stopped = bool(devices.sum_over_ranks(run.device, np.array([stop.asked]))[0])
-    status = devices.EXIT_TERMINATED if stopped else EXIT_OK
+    status = devices.EXIT_TERMINATED if stop.agreed(run) else EXIT_OK
     replaced = data.replaced_images()
     if replaced:
         reporter.say(

@@ -5,22 +5,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from tinydarknet.evaluate.scores import REFERENCE_BATCH, Calibration, Score
+import numpy as np
+
+from convert.dataset.manifest import ClassEntry
+from tinydarknet.evaluate.scores import REFERENCE_BATCH, Calibration, Score, calibrate, count, reference_positions
 from tinydarknet.evaluate.tables import SizeRow
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Counts of one network on one dataset."""
+class EvaluationResult:
+    """What one network got right and wrong on one dataset."""
 
+    scores: np.ndarray
+    """SCORE [n]."""
     score: Score
     flip: Score | None
-    """With mirror images; None where they were not asked for."""
-    reference: Score | None
-    """Counted in the reference's way; None where it was not asked for."""
-    calibration: Calibration
+    """With mirror images; None without --flip."""
+    counts_as_reference: bool
+    """Whether the reference's own way of counting is told as well."""
+    classes: Sequence[ClassEntry]
+    """In label order."""
+    pictures: Mapping[int, np.ndarray]
+    """Of the worst images, worst first: by id, RGB uint8 [S, S, 3]; empty without --report-dir."""
     sizes: Sequence[SizeRow]
     """By rising image size; fewer than two are no sweep."""
     image_size: int
@@ -29,27 +38,39 @@ class Outcome:
     circumstances: Mapping[str, Any]
     """What else a machine should know: feed, device, files, versions."""
 
+    @cached_property
+    def calibration(self) -> Calibration:
+        """How far probabilities and their coming true lie apart."""
+        return calibrate(self.scores)
+
+    @cached_property
+    def reference(self) -> Score | None:
+        """Counted in the reference's way."""
+        if not self.counts_as_reference:
+            return None
+        return count(self.scores[reference_positions(len(self.scores), REFERENCE_BATCH, self.world_size)])
+
     def lines(self) -> list[str]:
         """In words."""
         score, calibration = self.score, self.calibration
-        said = [score.line()]
+        lines = [score.line()]
         for name, hits in (("top-1", score.top1), ("top-5", score.top5)):
             low, high = score.interval(hits)
-            said.append(f"{name}: {_of(hits, score.total)} (95 % interval {100 * low:.2f} to {100 * high:.2f})")
+            lines.append(f"{name}: {_of(hits, score.total)} (95 % interval {100 * low:.2f} to {100 * high:.2f})")
         if self.flip is not None:
-            said.append(f"with mirror images: {_hits(self.flip)}")
+            lines.append(f"with mirror images: {_hits(self.flip)}")
         if self.reference is not None:
-            said.append(
+            lines.append(
                 f"counted as the reference does, without the last incomplete batch of {REFERENCE_BATCH} on each rank "
                 f"({self.world_size}): {_hits(self.reference)}"
             )
-        said.append(
+        lines.append(
             f"calibration: mean probability {calibration.mean_confidence:.4f}, "
             f"expected error {calibration.expected_error:.4f}, mean loss {calibration.mean_loss:.4f}"
         )
         if len(self.sizes) > 1:
-            said += [f"at {row.image_size} px: {_hits(Score(row.top1, row.top5, row.total))}" for row in self.sizes]
-        return said
+            lines += [f"at {row.image_size} px: {_hits(Score(row.top1, row.top5, row.total))}" for row in self.sizes]
+        return lines
 
     def fields(self) -> dict[str, Any]:
         """As JSON takes them."""
