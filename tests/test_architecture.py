@@ -15,6 +15,7 @@ SHARED_WITH_TRAINING = {
     "contact_sheet",
     "dataset",
     "durable_files",
+    "entries",
     "errors",
     "image",
     "json_fields",
