@@ -20,12 +20,11 @@ WORST = 5
 
 
 SABOTAGE = """
-from tinydarknet import evaluate
-from tinydarknet.evaluation import run
+from tinydarknet.evaluate import __main__, evaluation
 
-open_honestly = run.open_eval_feed
-run.open_eval_feed = lambda directory, *, rank, **others: open_honestly(directory, rank=0, **others)
-evaluate.main()
+open_honestly = evaluation.open_eval_feed
+evaluation.open_eval_feed = lambda directory, *, rank, **others: open_honestly(directory, rank=0, **others)
+__main__.main()
 """
 """Evaluates with every rank taking the first one's share."""
 
@@ -36,7 +35,8 @@ def on_ranks(
     """Evaluate in batches of 4, into folder/report; each rank's output lies in folder/ranks."""
     launcher = ["-m", "tinydarknet.launch"]
     if program is not None:  # the launcher takes what lies beside it
-        (folder / "evaluate.py").write_text(program)
+        (folder / "evaluate").mkdir()
+        (folder / "evaluate" / "__main__.py").write_text(program)
         launcher = [
             "-c",
             f"from tinydarknet import launch; launch.__file__ = {str(folder / 'launch.py')!r}; launch.main()",
