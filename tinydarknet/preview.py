@@ -69,8 +69,8 @@ def training_views(dataset: Dataset, rows: np.ndarray, epochs: int = 3) -> np.nd
     """
     from convert.image.planes import to_rgb_nearest
     from tinydarknet.colour import DARKNET, colour_matrices
+    from tinydarknet.feed.crops import CROPPERS
     from tinydarknet.feed.kernels import luma_means
-    from tinydarknet.feed.planes import CROPPERS
 
     crop = CROPPERS[dataset.manifest.encoding.name]
     y = np.empty((len(rows), 1, IMAGE_SIZE, IMAGE_SIZE), np.uint8)

@@ -14,8 +14,7 @@ from convert.inspect import InspectOptions, inspect
 from convert.job import conversion
 from convert.job.options import RunOptions
 from convert.verify import VerifyOptions, check_shard, verify
-from tinydarknet.colour import IMAGENET
-from tinydarknet.feed import planes
+from tinydarknet.feed import crops
 from tinydarknet.feed.loader import open_eval_feed
 
 SIDE = 8
@@ -41,7 +40,7 @@ def crop_thumbnails(dataset, rows, windows, y, uv):
 def test_a_new_encoding_touches_the_places_that_contributing_names(tree, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(encoding.TRAITS, "thumbnail", EncodingTraits(resizes=False))
     monkeypatch.setitem(encode.CODECS, "thumbnail", Codec(write_thumbnail, read_thumbnail))
-    monkeypatch.setitem(planes.CROPPERS, "thumbnail", crop_thumbnails)
+    monkeypatch.setitem(crops.CROPPERS, "thumbnail", crop_thumbnails)
     monkeypatch.setattr(conversion, "_executor", lambda *_: ThreadPoolExecutor(1))  # worker processes would not know it
 
     conversion.convert_split(RunOptions(tree / "val", tmp_path / "out", encoding="thumbnail"))  # type: ignore[arg-type]
@@ -53,8 +52,6 @@ def test_a_new_encoding_touches_the_places_that_contributing_names(tree, tmp_pat
     assert check_shard(tmp_path / "out", dataset.manifest, 0, dataset.index, decode=True) == []
     assert inspect(InspectOptions(tmp_path / "out", row=4, out=tmp_path / "x.png")) == 0
     assert "8x8" in capsys.readouterr().out
-    feed = open_eval_feed(
-        tmp_path / "out", batch_size=4, image_size=32, rank=0, world_size=1, normalization=IMAGENET, threads=1
-    )
+    feed = open_eval_feed(dataset, batch_size=4, image_size=32, threads=1)
     first = next(iter(feed))
     assert first["y"][0].max() == dataset.payload(int(np.flatnonzero(dataset.ids == first["id"][0])[0])).max()
