@@ -21,9 +21,10 @@ WORST = 5
 
 SABOTAGE = """
 from tinydarknet.evaluate import __main__, evaluation
+from tinydarknet.feed import Rank
 
 open_honestly = evaluation.open_eval_feed
-evaluation.open_eval_feed = lambda directory, *, rank, **others: open_honestly(directory, rank=0, **others)
+evaluation.open_eval_feed = lambda data, *, rank, **others: open_honestly(data, rank=Rank(0, of=rank.of), **others)
 __main__.main()
 """
 """Evaluates with every rank taking the first one's share."""
