@@ -15,7 +15,7 @@ import numpy as np
 from convert.errors import UserError
 from convert.processors import allowed_processors, cgroup_processors
 from tinydarknet.config import AmpLevel, DeviceConfig
-from tinydarknet.processors import Share, bind, feed_threads, memory_nodes, share_of_rank
+from tinydarknet.rank_share import Share, bind, feed_threads, memory_nodes, share_of_rank
 
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 ISA_CAP = "AVX2"

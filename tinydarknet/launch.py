@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convert.cli import EXIT_USER_ERROR, Command, main_single
-from convert.errors import UserError
+from convert.errors import UserError, require_at_least
 from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE
 
 LAST_LINES = 15
@@ -61,9 +61,7 @@ class LaunchOptions:
     """How long the ranks wait for each other at the start."""
 
     def __post_init__(self) -> None:
-        for name in ("ranks", "nodes", "timeout_seconds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        require_at_least(self, 1, "ranks", "nodes", "timeout_seconds")
         if self.ranks % self.nodes:
             raise ValueError(f"ranks must be a multiple of nodes, got {self.ranks} and {self.nodes}")
         if not 0 <= self.node_rank < self.nodes:
@@ -89,11 +87,12 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
         log_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {log_dir} ({error.strerror}): choose another --log-dir") from error
-    program = script or Path(__file__).parent / options.program / "__main__.py"
+    # a module, not the file of it, whose folder would stand before all others where Python looks for modules
+    program = [str(script)] if script else ["python", "-m", f"tinydarknet.{options.program}"]
     with _StopRelay() as relay:
         print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
         process = subprocess.Popen(
-            [str(msrun), *_msrun_arguments(options, log_dir), str(program), *program_arguments],
+            [str(msrun), *_msrun_arguments(options, log_dir), *program, *program_arguments],
             env=_ranks_environment(options, binaries),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -129,7 +128,7 @@ def _msrun_arguments(options: LaunchOptions, log_dir: Path) -> list[str]:
 
 
 def _ranks_environment(options: LaunchOptions, binaries: Path) -> dict[str, str]:
-    # msrun starts "python" from PATH; the package must be found from a script inside it
+    # msrun starts "python" from PATH, which must find the package
     root = Path(__file__).parent.parent
     return {
         **os.environ,

@@ -19,7 +19,7 @@ import psutil
 from benchmarks.instruments.clock import cpu_seconds, wall_seconds_since_start
 from convert.cli import Command, main_single
 from convert.durable_files import write_bytes
-from tinydarknet.run_folder.folder import git_revision
+from tinydarknet.run_folder.paths import git_revision
 
 _REPORTED_PACKAGES = ("mindspore", "numpy", "numba", "opencv-python-headless", "pyarrow", "onnxruntime")
 

@@ -113,6 +113,14 @@ def test_scaling_measures_every_axis(planes_dataset, tmp_path):
     assert all(result["open_s"] > 0 for result in results[3:])
 
 
+def test_threads_are_held_against_a_loop(planes_dataset, tmp_path):
+    options = ("--axes", "threads", "--threads", 1, 2, "--batch-size", 16, "--image-size", 64)
+    brief = ("--seconds", 0.2, "--repeats", 1)
+    one, two = results_of("scaling", "--data", planes_dataset, *options, *brief, cwd=tmp_path)
+    assert one["feed_over_loop"] == 1
+    assert two["feed_over_loop"] > 0
+
+
 def test_cpu_time_counts_children_at_work():
     """A child that is still running, and one that has ended."""
     program = "import time\nwhile time.process_time() < 0.3: pass\nprint('busy', flush=True)\ninput()"

@@ -139,7 +139,7 @@ def test_plots_are_small_self_contained_and_linked(rendered):
 
 def test_what_is_published_is_what_the_documents_show():
     """Whoever changes published results, or their rendering, renders again."""
-    from benchmarks.reporting.page import benchmarks_page, readme_table
+    from benchmarks.reporting.documents import benchmarks_page, readme_table
 
     results = load_results(ROOT / "benchmarks" / "results" / "published")
     assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == benchmarks_page(results)

@@ -7,7 +7,7 @@ from processes import running
 from train_making import SIZE
 
 from tinydarknet.device import EXIT_TERMINATED
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 
 def test_ctrl_c_saves_and_says_so(planes_data, tmp_path):

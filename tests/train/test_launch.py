@@ -14,7 +14,7 @@ from train_making import endless_launch
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.launch import RANK_VARIABLE, WORKER_ROLE, LaunchOptions, _children
 from tinydarknet.model import checkpoint
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from train_making import endless_launch
 from convert.errors import UserError
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.launch import LAUNCHER_VARIABLE, LaunchOptions, launch, marked_processes
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 
 def finished(launcher):

@@ -8,7 +8,7 @@ import processes
 import pytest
 
 from convert.processors import allowed_processors, cgroup_processors
-from tinydarknet.processors import Share, feed_threads, memory_nodes, share_of_rank
+from tinydarknet.rank_share import Share, feed_threads, memory_nodes, share_of_rank
 
 INFINITE = float("inf")
 
@@ -102,7 +102,7 @@ def test_a_bound_process_keeps_all_its_threads_there(tmp_path):
     one = min(allowed_processors())
     program = f"""
 import os, threading
-from tinydarknet.processors import Share, bind
+from tinydarknet.rank_share import Share, bind
 ready, done, seen = threading.Barrier(2), threading.Event(), []
 def look():
     ready.wait()

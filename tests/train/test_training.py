@@ -24,8 +24,8 @@ from convert.errors import UserError
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.run_folder.folder import RunFolder
 from tinydarknet.run_folder.log_writer import SCALARS
+from tinydarknet.run_folder.paths import RunFolder
 from tinydarknet.train.assembly import initial_weights
 from tinydarknet.train.training import train
 

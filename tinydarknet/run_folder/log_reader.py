@@ -54,7 +54,7 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class LoggedScore:
     """Counts on the validation dataset after so many steps."""
 
     step: int
@@ -99,7 +99,7 @@ class RunLog:
     """A run's log, read whole."""
 
     steps: Steps
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[LoggedScore, ...]
     checkpoints: tuple[int, ...]
     """Steps after which a checkpoint was written."""
     replacements: tuple[Replacement, ...]
@@ -140,7 +140,7 @@ class _Reader:
         self.sessions: list[Session] = []
         self._number, self._image_size = array("q"), array("q")
         self._columns = {name: array("d") for name in ("loss", "learning_rate", "images_per_s", "waiting_share")}
-        self._evaluations: list[Evaluation] = []
+        self._evaluations: list[LoggedScore] = []
         self._checkpoints: list[int] = []
         self._replaced: dict[str, int] = {}
         self._superseded = 0
@@ -211,7 +211,7 @@ class _Reader:
             total = _count(fields, "total", 1)
             if not counts["top1"] <= counts["top5"] <= total:
                 raise ValueError("top1, top5 and total must not fall")
-            self._evaluations.append(Evaluation(**counts, total=total, seconds=_number(fields, "seconds")))
+            self._evaluations.append(LoggedScore(**counts, total=total, seconds=_number(fields, "seconds")))
         elif kind == "checkpoint":
             self._checkpoints.append(_count(fields, "step"))
         elif kind == "replaced":
