@@ -213,7 +213,7 @@ def test_sigterm_saves_and_says_so(planes_data, finished_run, tmp_path):
         "--lr-init", 0.02, "--warmup-epochs", 1, "--lr-epochs", 2, "--checkpoint-every-steps", 1_000_000,
     ]  # fmt: skip
     with processes.running(command, tmp_path) as program:
-        program.wait_for("step 4 of")
+        program.wait_for("epoch: 2 step:")
         program.process.send_signal(signal.SIGTERM)
         done = program.finish()
     assert done.returncode == EXIT_TERMINATED, done.stderr
