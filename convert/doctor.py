@@ -123,9 +123,9 @@ def doctor(options: RunOptions) -> int:
     print(f"versions: {', '.join(f'{name} {version}' for name, version in versions_used().items())}")
     conversion = prepare(options)  # refuses what is wrong with the source and its labels
     listing, plans = conversion.listing, conversion.plans
-    print(
-        f"source: {listing.num_rows:,} images of {len(listing.column('wnid').unique()):,} classes, readable, labels in order"
-    )
+    print(f"source: {listing.num_rows:,} images of {conversion.counted_classes()}, readable, labels in order")
+    for note in conversion.notes:
+        print(f"note: {note}")
     print(
         f"plan: {len(plans)} shards of at most {max(len(plan.rows) for plan in plans):,} images, {options.workers} workers"
     )

@@ -156,7 +156,7 @@ def _images(options: SampleOptions) -> Iterator[_Image]:
     for split_number, (split, count) in enumerate(counts.items()):
         for number in range(count):
             label = number % options.classes
-            name = f"{wnids[label]}_{number}.JPEG" if split == "train" else f"ILSVRC2012_val_{number + 1:08d}.JPEG"
+            name = f"{wnids[label]}_{number}.JPEG" if split == "train" else f"sample_val_{number + 1:08d}.JPEG"
             odd, remainder = divmod(number - _FIRST_ODD, _ODD_EVERY)
             oddity = _ODDITIES[odd] if remainder == 0 and 0 <= odd < len(_ODDITIES) else ""
             yield _Image(

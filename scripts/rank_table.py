@@ -1,7 +1,7 @@
 """Rank tables (hccl_tools' JSON, version 1.0): make one from this host's cards, or read one in msrun's terms.
 
     python scripts/rank_table.py make hccl_8p.json --devices 0 1 2 3 4 5 6 7
-    python scripts/rank_table.py check hccl_8p.json      # prints: RANKS=8 NNODES=1 MASTER_ADDR=10.0.0.1
+    python scripts/rank_table.py check hccl_8p.json      # prints: RANKS=8 NNODES=1 MASTER_ADDR=127.0.0.1
 
 MindSpore 2 starts ranks with msrun and needs no table; the check turns an old one into what msrun wants to know.
 Making one asks `hccn_tool -i N -ip -g`, or reads /etc/hccn.conf. Not run on Ascend here.
@@ -60,9 +60,17 @@ class RankTable:
     """What a rank table says."""
 
     servers: tuple[str, ...]
-    """IP addresses of the hosts; the first holds rank 0."""
+    """What it calls the hosts, IP addresses where there are several; the first holds rank 0."""
     ranks: int
     """Processes on all hosts together."""
+
+    @property
+    def terms(self) -> dict[str, object]:
+        """The same as run_distribute_train.sh's variables; a single host needs no address to find itself."""
+        several = len(self.servers) > 1
+        hosts = {"HOSTS": ",".join(self.servers)} if several else {}
+        master = self.servers[0] if several else "127.0.0.1"
+        return {"RANKS": self.ranks, "NNODES": len(self.servers), "MASTER_ADDR": master, **hosts}
 
 
 def read_rank_table(path: Path) -> RankTable:
@@ -91,7 +99,8 @@ def _table_from(fields: dict[str, Any]) -> RankTable:
         raise ValueError(f"server_count is {fields['server_count']}, server_list has {len(servers)}")
     by_rank = {}
     for server in servers:
-        _check_address("server_id", server["server_id"])  # msrun is told the first one
+        if len(servers) > 1:  # a single one may have been written in a container, or elsewhere
+            _check_address("server_id", server["server_id"])
         for device in server["device"]:
             _check_address("device_ip", device["device_ip"])
             by_rank[int(device["rank_id"])] = server["server_id"]
@@ -112,8 +121,7 @@ def _check_address(name: str, address: object) -> None:
 
 def check(options: CheckOptions) -> None:
     """Print the table as shell variables."""
-    table = read_rank_table(options.table)
-    print(f"RANKS={table.ranks} NNODES={len(table.servers)} MASTER_ADDR={table.servers[0]}")
+    print(*(f"{name}={value}" for name, value in read_rank_table(options.table).terms.items()))
 
 
 def make(options: MakeOptions) -> None:

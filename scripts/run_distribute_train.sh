@@ -6,6 +6,7 @@
 #   RANKS=8                         processes on all hosts together
 #   NNODES=1 NODE_RANK=0            number of hosts, and which one this is
 #   MASTER_ADDR=127.0.0.1 MASTER_PORT=8118
+#   HOSTS=10.0.0.1,10.0.0.2         all hosts, if they are to be looked for before the ranks start
 #   LOG_DIR=train_parallel-<time>   each rank's output: worker_<rank>.log
 #
 # Runs in the foreground and returns the status of the rank that failed, if one did (tinydarknet/launch.py).
@@ -20,5 +21,7 @@ if [[ ${1:-} == *.json ]]; then
 fi
 log_dir=()
 [[ -n ${LOG_DIR:-} ]] && log_dir=(--log-dir "$LOG_DIR")
+hosts=()
+[[ -n ${HOSTS:-} ]] && hosts=(--hosts ${HOSTS//,/ })
 exec python -m tinydarknet.launch --ranks "${RANKS:-8}" --nodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}" \
-    --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${MASTER_PORT:-8118}" "${log_dir[@]}" -- "$@"
+    --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${MASTER_PORT:-8118}" "${hosts[@]}" "${log_dir[@]}" -- "$@"

@@ -2,7 +2,8 @@
 
 msrun starts the ranks. This adds what it leaves undone: it stays in the foreground and shows the first rank's output,
 passes SIGTERM on so that every rank saves, does not wait a minute for the scheduler of a run that is dead,
-and returns the status of the rank that failed, with its last lines. Linux only, like msrun.
+and returns the status of the rank that failed, with its last lines. A host that cannot be reached is told at once,
+before the ranks wait for it. Linux only, like msrun.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +28,8 @@ from convert.errors import UserError, require_at_least
 from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE
 
 LAST_LINES = 15
+ANSWER_SECONDS = 20
+"""How long another host may leave a knock unanswered; a closed port is an answer, that host has only not started yet."""
 SAVING_SECONDS = 60
 """What ranks whose msrun was killed get to save in."""
 SCHEDULER_ROLE = "MS_SCHED"
@@ -37,6 +41,10 @@ LAUNCHER_VARIABLE = "TINYDARKNET_LAUNCHER"
 _FAILURE = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")
 _MSRUN_VERDICT = re.compile(r"^RuntimeError: Distributed job exited with exception")
 _MINDSPORE_LOG = re.compile(r"^\[(INFO|WARNING|ERROR)\] ")
+_CONNECTION_LOST = re.compile(
+    r"The state of the cluster is error|Launch kernel failed: \S*All(Reduce|Gather)|Kill this process with SIGTERM"
+)
+"""What a rank says, and MindSpore in its name, when it misses the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +61,8 @@ class LaunchOptions:
     """Which of the hosts this is, from 0."""
     master_addr: str = "127.0.0.1"
     """Address of host 0."""
+    hosts: tuple[str, ...] = ()
+    """Addresses of all hosts, if known: each that is not this one must answer before the ranks are started."""
     master_port: int = 8118
     """A free TCP port on host 0."""
     log_dir: Path | None = None
@@ -76,12 +86,14 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     The ranks run `script` where it is given, `options.program` where not.
 
     Raises:
-        UserError: msrun is not installed beside this Python, or the folder for the ranks' output cannot be made.
+        UserError: msrun is not installed beside this Python, a host cannot be reached, or the folder for the ranks' output
+            cannot be made.
     """
     binaries = Path(sys.executable).parent
     msrun = binaries / "msrun"
     if not msrun.is_file():
         raise UserError(f"no msrun in {binaries}: install MindSpore into this Python's environment")
+    _check_hosts(options)
     log_dir = options.log_dir or Path(f"{options.program}_parallel-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}")
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
@@ -111,6 +123,48 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     rank, code = failed
     _show_last_lines(log_dir, rank, code, stopped=code == EXIT_TERMINATED or (relay.asked and code == -signal.SIGTERM))
     return code if code > 0 else 128 - code
+
+
+def _check_hosts(options: LaunchOptions) -> None:
+    """Refuse addresses that would let the ranks wait for each other in vain."""
+    master = options.master_addr
+    if options.node_rank == 0 and not _is_own_address(master):
+        use = "leave --master-addr out" if options.nodes == 1 else "name one of its own with --master-addr"
+        raise UserError(f"{master} is no address of this host, which is host 0: {use}")
+    others = options.hosts if options.node_rank == 0 else (master, *options.hosts)
+    for address in others:
+        if not _is_own_address(address) and (reason := _silence(address, options.master_port)) is not None:
+            raise UserError(
+                f"the host {address} cannot be reached ({reason}): check its address, that it is up, and the network "
+                f"and firewall between the hosts (TCP port {options.master_port})"
+            )
+
+
+def _is_own_address(address: str) -> bool:
+    """Whether a socket of this host can have it."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)
+    except OSError:  # a name that is unknown here is not ours either
+        return False
+    return True
+
+
+def _silence(address: str, port: int) -> str | None:
+    """Why nothing answers at this address; None where something does, be it that the port is closed."""
+    end = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=max(0.1, end - time.monotonic())).close()
+        except ConnectionRefusedError:
+            return None
+        except OSError as error:
+            if time.monotonic() > end or isinstance(error, socket.gaierror):
+                return error.strerror or f"no answer in {ANSWER_SECONDS} s"
+            time.sleep(0.1)
+        else:
+            return None
 
 
 def _msrun_arguments(options: LaunchOptions, log_dir: Path) -> list[str]:
@@ -228,8 +282,17 @@ def _show_last_lines(log_dir: Path, rank: int | None, code: int, *, stopped: boo
     name = "a rank" if rank is None else f"rank {rank}"
     print(f"{'stopped' if stopped else 'error'}: {name} ended with status {code}", file=sys.stderr)
     log = log_dir / f"worker_{rank}.log"
-    if log.is_file():
-        lines = [line for line in log.read_text(errors="replace").splitlines() if not _MINDSPORE_LOG.match(line)]
+    if not log.is_file():
+        return
+    text = log.read_text(errors="replace")
+    if not stopped and _CONNECTION_LOST.search(text):
+        print(
+            f"error: it lost its connection to the other ranks: see whether all hosts are up and reach each other, then "
+            f"start again with --resume (its log: {log})",
+            file=sys.stderr,
+        )
+    else:
+        lines = [line for line in text.splitlines() if not _MINDSPORE_LOG.match(line)]
         print(f"the last lines of {log}:", *lines[-LAST_LINES:], sep="\n", file=sys.stderr)
 
 

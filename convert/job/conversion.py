@@ -108,6 +108,8 @@ class Outcome:
     """What a conversion made, and what this run of it cost."""
 
     manifest: Manifest
+    classes: str
+    """How many have images, in words."""
     images: int
     """Images converted by this run: fewer than the manifest's rows when it went on with an earlier one's work."""
     wall_s: float
@@ -125,6 +127,8 @@ def convert_split(options: RunOptions) -> Outcome:
     """
     conversion = prepare(options)
     plans, listing = conversion.plans, conversion.listing
+    for note in conversion.notes:
+        print(f"note: {note}", flush=True)
     with staging.opened(options.output, conversion.fingerprint):
         records = [read_record(options.output, shard.index) for shard in plans]
         todo = [shard for shard, record in zip(plans, records, strict=True) if record is None]
@@ -145,7 +149,7 @@ def convert_split(options: RunOptions) -> Outcome:
         wall_s = time.monotonic() - started
         with staging.writing(options.output):
             manifest = _publish(options, conversion.classes, len(plans))
-    return Outcome(manifest, listing.num_rows - done_rows, wall_s, cost)
+    return Outcome(manifest, conversion.counted_classes(), listing.num_rows - done_rows, wall_s, cost)
 
 
 def _publish(options: RunOptions, entries: tuple[ClassEntry, ...], shard_count: int) -> Manifest:
