@@ -85,6 +85,17 @@ def test_a_run_leaves_what_it_promises(finished_run, planes_data):
     np.testing.assert_allclose(rates, 0.02 * np.array([1 / 3, 2 / 3, 1, 1, 1, 1, 0.3, 0.3, 0.3]), rtol=1e-6)
 
 
+def test_the_start_is_told_apart_from_waiting(finished_run):
+    """The first step makes feed and graph: no later share of waiting counts it."""
+    (start,) = events(finished_run, "first_step")
+    assert start["step"] == 1
+    assert 0 < start["first_batch_s"] < start["first_step_s"]
+    first, *later = events(finished_run, "step")
+    assert first["waiting_share"] == first["recent_waiting_share"] == 0
+    # fewer steps than the recent share is of: both are of the same ones
+    assert all(0 <= step["waiting_share"] == step["recent_waiting_share"] < 1 for step in later)
+
+
 def test_resumed_equals_uninterrupted(finished_run, planes_data, tmp_path, capsys):
     """As if killed between two checkpoints, and the newest spoilt: it is skipped, the one before is used."""
     copy = tmp_path / "copy"

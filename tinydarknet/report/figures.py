@@ -40,13 +40,13 @@ def run_plots(log: RunLog, summary: Summary) -> list[Plot]:
     loss = over_steps("loss", steps.loss, "loss", smooth=True, from_zero=False)
     rate = over_steps("rate", steps.learning_rate, "learning rate")
     throughput = over_steps("throughput", steps.images_per_s, "images/s", smooth=True)
-    waiting = over_steps("waiting", 100 * steps.waiting_share, "waiting, %")
+    waiting = over_steps("waiting", 100 * steps.recent_waiting_share, "waiting, %")
     plots = [
         Plot("Training loss", f"cross entropy of a batch, {spread}{dashed}", loss),
         *([_accuracy_plot(log.evaluations, starts)] if log.evaluations else []),
         Plot("Learning rate", "at each logged step", rate),
         Plot("Throughput", f"over all ranks, {spread}{dashed}", throughput),
-        Plot("Waiting for data", f"share of all time since the start{dashed}", waiting),
+        Plot("Waiting for data", f"share of the time of the steps just before, without first steps{dashed}", waiting),
     ]
     if len(set(steps.image_size.tolist())) > 1:
         sizes = over_steps("image-size", steps.image_size.astype(np.float64), "image side, pixels")
@@ -92,11 +92,11 @@ def comparison_plots(names: Sequence[str], logs: Sequence[RunLog]) -> list[Plot]
         plots.append(Plot("Validation accuracy", "top-1, each on its own validation dataset", svg, keys))
     rate = over_steps("rate", "learning_rate", "learning rate")
     throughput = over_steps("throughput", "images_per_s", "images/s", smooth=True)
-    waiting = over_steps("waiting", "waiting_share", "waiting, %", factor=100)
+    waiting = over_steps("waiting", "recent_waiting_share", "waiting, %", factor=100)
     plots += [
         Plot("Learning rate", "at each logged step", rate, keys),
         Plot("Throughput", "over all ranks, moving mean", throughput, keys),
-        Plot("Waiting for data", "share of all time since the start", waiting, keys),
+        Plot("Waiting for data", "share of the time of the steps just before, without first steps", waiting, keys),
     ]
     times = [(number, step_time_ms(log)[steady(log)]) for number, log in drawn]
     series = [Line(values, values, number) for number, values in times if len(values)]

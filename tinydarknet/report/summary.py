@@ -38,7 +38,7 @@ class Summary:
     step_time: StepTime | None
     """Over the steps in `steady`."""
     waiting_share: float | None
-    """0 to 1: of the time since the last start."""
+    """0 to 1: of the time since the last start's first step."""
     trained_s: float
     """Wall time from start to last event, all starts added up."""
 
