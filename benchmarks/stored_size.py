@@ -99,7 +99,7 @@ def _stored_crop(records: Any, row: int, box: tuple[int, ...], size: int) -> np.
     """What the network sees of a stored image: RGB grey levels, float [S, S, 3], clipped to what a pixel can be."""
     from tinydarknet.colour import DARKNET, plain_matrix
     from tinydarknet.feed.augment import Windows
-    from tinydarknet.feed.planes import resize_planes
+    from tinydarknet.feed.crops import resize_planes
 
     y, uv = np.empty((1, 1, size, size), np.uint8), np.empty((1, 2, size // 2, size // 2), np.uint8)
     edges = [np.array([value]) for value in box]

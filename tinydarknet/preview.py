@@ -9,8 +9,8 @@ import numpy as np
 from convert.dataset import Dataset
 from tinydarknet.colour import DARKNET, colour_matrices
 from tinydarknet.feed.augment import Augmentation, draw
+from tinydarknet.feed.crops import CROPPERS
 from tinydarknet.feed.kernels import luma_means
-from tinydarknet.feed.planes import CROPPERS
 
 IMAGE_SIZE = 224
 """Side of a view, pixels; the recipe's."""

@@ -9,11 +9,11 @@ import pytest
 from convert.dataset import Dataset
 from tinydarknet.colour import DARKNET
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.batch_plan import Drawing
+from tinydarknet.feed.batch_fill import BatchFiller, PlaneImages
+from tinydarknet.feed.batch_plan import Planner
 from tinydarknet.feed.damage import HealthPolicy, RowHealth
+from tinydarknet.feed.mindspore import PlanesToRgb
 from tinydarknet.feed.order import TrainingStream
-from tinydarknet.feed.planes import PlanesSource
-from tinydarknet.model.inputs import PlanesToRgb
 from tinydarknet.preview import IMAGE_SIZE, SEED, training_views
 
 
@@ -21,8 +21,8 @@ from tinydarknet.preview import IMAGE_SIZE, SEED, training_views
 def test_views_are_what_the_feed_delivers_and_the_first_cell_makes_of_it(request, name):
     records = Dataset(request.getfixturevalue(name))
     stream = TrainingStream(len(records), 35, SEED, 0, 1, 0, 4)
-    drawing = Drawing(records, stream, IMAGE_SIZE, Augmentation(), RowHealth(records, HealthPolicy()))
-    source = PlanesSource(drawing, DARKNET)
+    planner = Planner(records, stream, Augmentation(), RowHealth(records, HealthPolicy()))
+    source = BatchFiller(planner, PlaneImages(planner, IMAGE_SIZE, DARKNET))
     for step in (0, 3):
         batch = source.allocate()
         source.fill(step, batch)

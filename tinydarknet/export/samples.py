@@ -71,8 +71,6 @@ def dataset_images(image_size: int, data_path: Path) -> Iterator[Planes]:
         data_path,
         batch_size=_FEED_BATCH,
         image_size=image_size,
-        rank=0,
-        world_size=1,
         normalization=Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
         feed="planes" if load_manifest(data_path).encoding.name == "yuv420" else "host",
     )

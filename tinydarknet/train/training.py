@@ -142,8 +142,8 @@ def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback
     try:
         Model(step).train(epochs, feed.dataset(), callbacks=[callback], dataset_sink_mode=sinks, sink_size=stretch)
     except RuntimeError as error:
-        if (told := feed.told(error)) is not None:
-            raise told from None
+        if (explained := feed.explain_error(error)) is not None:
+            raise explained from None
         raise
 
 
