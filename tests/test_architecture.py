@@ -35,6 +35,7 @@ COMMANDS = {
     "-m tinydarknet.darknet_weights": ["tiny.weights", "tiny.ckpt"],
     "-m tinydarknet.train": ["--data-path", "dataset"],
     "-m tinydarknet.evaluate": ["--val-data-path", "dataset", "--checkpoint-path", "tiny.ckpt"],
+    "-m tinydarknet.preview": ["dataset", "--out", "sheet.png"],
     "-m tinydarknet.report": ["--runs", "run"],
     "-m tinydarknet.export": ["--checkpoint-path", "tiny.ckpt", "--file-format", "onnx"],
     "-m tinydarknet.predict": ["picture.JPEG", "--checkpoint-path", "tiny.ckpt"],
