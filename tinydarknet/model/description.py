@@ -28,6 +28,10 @@ class ModelDescription:
     """Side of the square image it was trained on, pixels."""
     source: str
     """Where the weights come from, in words."""
+    amp_level: str = "O0"
+    """The mixed precision that it was trained with, and is evaluated with."""
+    amp_dtype: str = "float16"
+    """What that lowers to."""
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
