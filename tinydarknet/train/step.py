@@ -81,13 +81,13 @@ class TrainStep(nn.Cell):
             gradients = self.reduce(gradients)
             loss = self.sum_ranks(loss.reshape(1))[0] / self.world_size
         if self.dynamic:
-            finite = self.all_finite(gradients)
+            finite = self.without_overflow(gradients)
             if finite:
                 loss = self.update(loss, gradients)
             return ops.depend(loss, self.scale(finite))
         return self.update(loss, gradients)
 
-    def all_finite(self, gradients: tuple[Tensor, ...]) -> Tensor:
+    def without_overflow(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Whether no rank's gradients have overflowed, a bool scalar; what overflows to infinity all ranks' mean shows."""
         if self.register is None:
             return all_finite(gradients)
