@@ -37,7 +37,7 @@ def run(options: RunOptions) -> int:
         return 128 + stopped.signal_number
     manifest = outcome.manifest
     print(
-        f"{options.output}: {manifest.rows:,} images of {len(manifest.classes):,} classes in {len(manifest.shards)} shards, "
+        f"{options.output}: {manifest.rows:,} images of {outcome.classes} in {len(manifest.shards)} shards, "
         f"{manifest.payload_bytes / 1e6:,.1f} MB from {manifest.source_bytes / 1e6:,.1f} MB"
     )
     for item in manifest.skipped:

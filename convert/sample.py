@@ -140,7 +140,7 @@ def sample(options: SampleOptions) -> int:
     images = list(_images(options))
     for folder in {image.path.parent for image in images}:
         folder.mkdir(parents=True)
-    with ThreadPoolExecutor(processors.usable_cpus()) as threads:
+    with ThreadPoolExecutor(processors.usable_processors()) as threads:
         source_bytes = sum(threads.map(_write, images))
     print(
         f"{options.directory}: {options.images:,} training and {len(images) - options.images:,} validation images of "
@@ -156,7 +156,7 @@ def _images(options: SampleOptions) -> Iterator[_Image]:
     for split_number, (split, count) in enumerate(counts.items()):
         for number in range(count):
             label = number % options.classes
-            name = f"{wnids[label]}_{number}.JPEG" if split == "train" else f"ILSVRC2012_val_{number + 1:08d}.JPEG"
+            name = f"{wnids[label]}_{number}.JPEG" if split == "train" else f"sample_val_{number + 1:08d}.JPEG"
             odd, remainder = divmod(number - _FIRST_ODD, _ODD_EVERY)
             oddity = _ODDITIES[odd] if remainder == 0 and 0 <= odd < len(_ODDITIES) else ""
             yield _Image(

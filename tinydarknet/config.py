@@ -16,12 +16,12 @@ from tinydarknet.colour import IMAGENET, Normalization
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.loader import FeedName
 from tinydarknet.model.architecture import IMAGE_MULTIPLE, VariantName
+from tinydarknet.model.description import AmpDtype
 
 DeviceTarget = Literal["auto", "Ascend", "GPU", "CPU"]
 FeedOption = Annotated[FeedName, tyro.conf.arg(aliases=("--decode",))]
 """A feed by its name; --decode says the same, for a feed is foremost where images are decoded."""
 AmpLevel = Literal["auto", "O0", "O2", "O3"]
-AmpDtype = Literal["float16", "bfloat16"]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ other order than sorted wnids is recognised and refused, unless forced.
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -40,30 +40,30 @@ def load_imagenet1k() -> tuple[TableClass, ...]:
 def read_table(path: Path, *, force_order: bool = False) -> tuple[TableClass, ...]:
     """Read a tab-separated class table with a header row: `wnid`, and optionally `devkit_id` and `name`.
 
+    Every line is a class and nothing is quoted; wnids are taken in Unicode's normal form C, as those of folders are.
+
     Args:
-        path: the file.
+        path: the file; UTF-8, or UTF-16 as Excel's "Unicode text" is.
         force_order: accept rows in another order than sorted wnids; labels are then the row numbers.
 
     Raises:
         UserError: unreadable, no column `wnid`, duplicate wnids, or another order than sorted wnids.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        data = path.read_bytes()
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"cannot read the class table {path} ({error}): give a tab-separated file with a header row"
         ) from error
-    if not rows or "wnid" not in rows[0]:
+    header, *lines = (line.rstrip("\r").split("\t") for line in normalised(text).split("\n"))
+    if "wnid" not in header:
         raise UserError(
             f"the class table {path} has no column 'wnid': its first line must name the columns, separated by tabs"
         )
-    try:
-        table = tuple(
-            TableClass(row["wnid"], int(row.get("devkit_id") or 0), row.get("name") or row["wnid"]) for row in rows
-        )
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the class table {path} has a bad row ({error}): devkit_id must be a number") from error
+    table = tuple(_row(path, number, header, cells) for number, cells in enumerate(lines, 2) if cells != [""])
+    if not table:
+        raise UserError(f"the class table {path} has no rows: give one line for each class")
     wnids = [entry.wnid for entry in table]
     if len(set(wnids)) != len(wnids):
         raise UserError(f"the class table {path} names a wnid twice: remove the duplicate rows")
@@ -73,6 +73,22 @@ def read_table(path: Path, *, force_order: bool = False) -> tuple[TableClass, ..
             "ImageNet models expect; sort its rows by wnid, or say --force-labels if you mean it"
         )
     return table
+
+
+def _row(path: Path, number: int, header: list[str], cells: list[str]) -> TableClass:
+    row = dict(zip(header, map(str.strip, cells), strict=False))
+    devkit_id = row.get("devkit_id") or "0"
+    if len(cells) > len(header) or not row.get("wnid") or not (devkit_id.isascii() and devkit_id.isdigit()):
+        raise UserError(
+            f"the class table {path} has a bad row, line {number}: a wnid is needed, devkit_id must be a number, and there are no "
+            f"more columns than the {len(header)} of the first line"
+        )
+    return TableClass(row["wnid"], int(devkit_id), row.get("name") or row["wnid"])
+
+
+def normalised(text: str) -> str:
+    """Text in Unicode's normal form C: macOS writes the names of folders in another one, which looks the same."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _devkit_remark(wnids: list[str]) -> str:
@@ -108,3 +124,33 @@ def resolve_classes(choice: str, found: Iterable[str], *, force_order: bool = Fa
             "give a table that has them, or --classes auto"
         )
     return tuple(ClassEntry(entry.wnid, entry.name) for entry in table)
+
+
+def class_notes(choice: str, entries: Sequence[ClassEntry], found: Iterable[str]) -> list[str]:
+    """What to tell about the classes before anything is converted: those without images, and labels that surprise.
+
+    Args:
+        choice: see `resolve_classes`, which gave the `entries`.
+        entries: the classes in label order.
+        found: the wnids that the source holds.
+    """
+    present, notes = set(found), []
+    if missing := [entry for entry in entries if entry.wnid not in present]:
+        first = ", ".join(
+            f"{entry.wnid} ({entry.name})" if entry.name != entry.wnid else entry.wnid for entry in missing[:3]
+        )
+        more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
+        notes.append(f"{len(missing):,} of the {len(entries):,} classes of {choice} have no images: {first}{more}")
+    if len(present) == 1:
+        notes.append(
+            f"all images are of one class, {next(iter(present))}, from which no network learns: is this the folder of one class "
+            "instead of that of a split?"
+        )
+    wnids = [entry.wnid for entry in entries]
+    if all(wnid.isdecimal() for wnid in wnids) and wnids != (by_number := sorted(wnids, key=int)):
+        label = next(label for label, pair in enumerate(zip(wnids, by_number, strict=True)) if pair[0] != pair[1])
+        notes.append(
+            f"the classes are named by numbers, which sort as text, so that label {label} is class {wnids[label]} and not "
+            f"{by_number[label]}: to number them otherwise give them names of equal length, such as {int(wnids[label]):04d}"
+        )
+    return notes

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from convert.job import shard, staging, worker_pool
 from convert.job.options import LOCAL, RunOptions
 from convert.job.plan import prepare, versions_used
 from convert.job.staging import read_record, record_path, states
+from convert.signals import handled
 
 _POLL_SECONDS = 0.5
 _GO_ON = "All finished shards are kept: run the same command again to go on"
@@ -87,20 +87,13 @@ def _executor(options: RunOptions, tasks: list[shard.ShardTask]) -> AbstractCont
     return dask_executor(options.executor, options.source.absolute(), options.output.absolute(), _GO_ON, at_work)
 
 
-@contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable() -> AbstractContextManager[None]:
     """Turn SIGINT and SIGTERM into a StoppedError."""
 
-    def stop(number: int, frame: object) -> None:
-        del frame
+    def stop(number: int, _frame: object) -> None:
         raise StoppedError(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return handled((signal.SIGINT, signal.SIGTERM), stop)
 
 
 @dataclass(frozen=True)
@@ -108,6 +101,8 @@ class Outcome:
     """What a conversion made, and what this run of it cost."""
 
     manifest: Manifest
+    classes: str
+    """How many have images, in words."""
     images: int
     """Images converted by this run: fewer than the manifest's rows when it went on with an earlier one's work."""
     wall_s: float
@@ -125,6 +120,8 @@ def convert_split(options: RunOptions) -> Outcome:
     """
     conversion = prepare(options)
     plans, listing = conversion.plans, conversion.listing
+    for note in conversion.notes:
+        print(f"note: {note}", flush=True)
     with staging.opened(options.output, conversion.fingerprint):
         records = [read_record(options.output, shard.index) for shard in plans]
         todo = [shard for shard, record in zip(plans, records, strict=True) if record is None]
@@ -145,7 +142,7 @@ def convert_split(options: RunOptions) -> Outcome:
         wall_s = time.monotonic() - started
         with staging.writing(options.output):
             manifest = _publish(options, conversion.classes, len(plans))
-    return Outcome(manifest, listing.num_rows - done_rows, wall_s, cost)
+    return Outcome(manifest, conversion.counted_classes(), listing.num_rows - done_rows, wall_s, cost)
 
 
 def _publish(options: RunOptions, entries: tuple[ClassEntry, ...], shard_count: int) -> Manifest:

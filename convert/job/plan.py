@@ -101,6 +101,13 @@ class Conversion:
     plans: list[ShardPlan]
     fingerprint: dict[str, Any]
     """Everything that the output is a function of; JSON values."""
+    notes: tuple[str, ...]
+    """What to tell before anything is converted."""
+
+    def counted_classes(self) -> str:
+        """How many classes have images, of how many, in words."""
+        found, known = len(self.listing.column("wnid").unique()), len(self.classes)
+        return f"{known:,} classes" if found == known else f"{found:,} of {known:,} classes"
 
     def task(self, shard: ShardPlan, output: Path) -> ShardTask:
         """The task that makes one shard in the folder `output`."""
@@ -128,7 +135,13 @@ def prepare(options: RunOptions) -> Conversion:
     """
     table = classes.table_for(options.classes, force_order=options.force_labels)
     source = open_source(
-        options.source, table, options.source_kind, options.devkit, options.force_labels, options.split
+        options.source,
+        table,
+        options.source_kind,
+        options.devkit,
+        options.force_labels,
+        options.split,
+        assumed=options.classes == "auto",
     )
     listing = source.listing()
     wnids = listing.column("wnid").unique().to_pylist()
@@ -145,7 +158,8 @@ def prepare(options: RunOptions) -> Conversion:
         "shard_rows": shard_rows,
         "versions": versions_used(),
     }
-    return Conversion(options, source, listing, entries, plans, fingerprint)
+    notes = [*source.notes(), *classes.class_notes(options.classes, entries, wnids)]
+    return Conversion(options, source, listing, entries, plans, fingerprint, tuple(notes))
 
 
 def requested(options: RunOptions) -> dict:

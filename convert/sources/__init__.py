@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Literal
 
 from convert.dataset.classes import TableClass
+from convert.entries import Account, Entry, EntryKind, is_compressed, kind_of, refuse_unreadable, walk
 from convert.errors import UserError
-from convert.sources.base import IMAGE_SUFFIXES, Reader, Source, visible
-from convert.sources.folder import FlatSource, FolderSource, image_files
-from convert.sources.labels import find_truth, lacks_class
-from convert.sources.tars import TarSource, is_image, members, refuse_compressed
-from convert.sources.webdataset import LABEL_SUFFIX, WebDatasetSource
+from convert.sources.base import Reader, Source
+from convert.sources.folder import FolderSource
+from convert.sources.labels import LabelNumbers, find_truth, lacks_class
+from convert.sources.tars import TarSource, members
+from convert.sources.webdataset import WebDatasetSource
 
 __all__ = ["Kind", "Reader", "Source", "open_source", "recognise"]
 
 Kind = Literal["folder", "flat", "tar", "parquet", "webdataset"]
 
-_PACKAGING_OF: dict[str, Kind] = {".parquet": "parquet", ".tar": "tar", **dict.fromkeys(IMAGE_SUFFIXES, "flat")}
-"""By the suffix of the files in a folder."""
-_LOOKED_AT = 64
-"""Members of a tar archive that are looked at to recognise it."""
+_PACKAGING_OF: dict[EntryKind, Kind] = {"image": "flat", "tar": "tar", "parquet": "parquet"}
+"""By the kind of the files directly in a folder."""
+_MEMBERS_READ = 4096
+"""Members of a tar archive that are read to recognise it."""
 
 
 def recognise(path: Path) -> Kind:
@@ -33,29 +34,31 @@ def recognise(path: Path) -> Kind:
         UserError: nothing is there, nothing that is known, or several packagings in one folder.
     """
     if path.is_file():
-        if path.suffix.lower() == ".parquet":
+        kind = kind_of(path.name.lstrip("."), bytes)
+        if kind == "parquet":
             return "parquet"
-        if path.suffix.lower() == ".tar":
-            names = [member.name for member in itertools.islice(members(path), _LOOKED_AT)]
-            return "webdataset" if any(name.endswith(LABEL_SUFFIX) for name in names) else "tar"
-        refuse_compressed(path.name, str(path))
+        if kind == "tar":
+            return "webdataset" if any(member.kind == "label" for member in _first_members(path)) else "tar"
+        refuse_unreadable(str(path), "compressed" if is_compressed(path.name) else kind or "other")
         raise UserError(f"{path} is neither a .tar nor a .parquet file: give one split as folders, tar or Parquet")
     if not path.is_dir():
         raise UserError(f"{path} does not exist: give the folder of one split, with one folder of images per class")
     return _recognise_folder(path)
 
 
+def _first_members(path: Path) -> list[Entry]:
+    return list(itertools.islice(members(path), _MEMBERS_READ))
+
+
 def _recognise_folder(path: Path) -> Kind:
     first: dict[Kind, str] = {}
-    others: list[str] = []
-    for entry in visible(path):
-        kind = "folder" if entry.is_dir() else _PACKAGING_OF.get(Path(entry.name).suffix.lower())
-        if kind is None:
-            others.append(entry.name)
-        elif kind in first:
-            continue
-        elif kind != "folder" or any(image_files(Path(entry.path))):  # a folder of something else is no class
-            first[kind] = entry.name
+    for entry in sorted(walk(path, deep=False)):
+        refuse_unreadable(str(path / entry.name), entry.kind)
+        if entry.kind == "folder":
+            if "folder" not in first and any(inside.kind == "image" for inside in walk(path / entry.name)):
+                first["folder"] = entry.name
+        elif entry.kind in _PACKAGING_OF:
+            first.setdefault(_PACKAGING_OF[entry.kind], entry.name)
     if "tar" in first:
         name = first.pop("tar")
         first[recognise(path / name)] = name
@@ -67,8 +70,11 @@ def _recognise_folder(path: Path) -> Kind:
         )
     if first:
         return next(iter(first))
-    for name in others:
-        refuse_compressed(name, str(path / name))
+    for entry in walk(path):
+        if entry.kind in ("tar", "parquet"):
+            raise UserError(
+                f"{path} holds no images itself, but {entry.name}: give the folder {(path / entry.name).parent}"
+            )
     return "folder"
 
 
@@ -76,8 +82,7 @@ def _is_flat(path: Path) -> bool:
     """Whether the first image among a tar file's members is a validation image in no class folder."""
     if not path.is_file():
         return False
-    names = (member.name for member in itertools.islice(members(path), _LOOKED_AT))
-    name = next(filter(is_image, names), None)
+    name = next((member.name for member in _first_members(path) if member.kind == "image"), None)
     return name is not None and lacks_class(posixpath.basename(posixpath.dirname(name)), name)
 
 
@@ -88,6 +93,7 @@ def open_source(
     devkit: Path | None = None,
     force_labels: bool = False,
     split: str = "",
+    assumed: bool = False,
 ) -> Source:
     """Open the split at `path`.
 
@@ -98,21 +104,22 @@ def open_source(
         devkit: where the ground truth of a flat validation split is; None: look around `path`.
         force_labels: accept label numbers in another order than sorted wnids.
         split: which files of a folder of Parquet files or WebDataset shards, where it holds several splits.
+        assumed: nobody has said that the table is meant.
 
     Raises:
         UserError: nothing is there, or nothing that is known, or its labels are.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist: give the folder of one split, with one folder of images per class")
+    account = Account(str(path), insisted=kind is not None)
     kind = kind or recognise(path)
-    if kind == "folder":
-        return FolderSource(path)
-    if kind == "flat":
-        return FlatSource(path, find_truth(path, devkit, table, force_labels))
-    if kind == "tar":
-        return TarSource(path, find_truth(path, devkit, table, force_labels) if _is_flat(path) else None)
+    if kind in ("folder", "flat", "tar"):
+        flat = kind == "flat" or (kind == "tar" and _is_flat(path))
+        truth = find_truth(path, devkit, table, force_labels) if flat else None
+        return (TarSource if kind == "tar" else FolderSource)(path, truth, force_labels, account)
+    labels = LabelNumbers(tuple(table), force_labels, assumed)
     if kind == "webdataset":
-        return WebDatasetSource(path, tuple(table), force_labels, split)
+        return WebDatasetSource(path, labels, account, split)
     from convert.sources.parquet import ParquetSource
 
-    return ParquetSource(path, tuple(table), force_labels, split)
+    return ParquetSource(path, labels, account, split)

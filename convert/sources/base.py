@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import os
 import posixpath
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -15,11 +13,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from convert.dataset.classes import normalised
 from convert.errors import UserError
-
-JPEG_SUFFIXES = (".jpeg", ".jpg")
-IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""Of every kind that `convert.image.encode` can read."""
 
 LISTING_SCHEMA = pa.schema(
     [
@@ -74,6 +69,10 @@ class Source(Protocol):
         """A fresh reader."""
         ...
 
+    def notes(self) -> list[str]:
+        """What to tell of it once it is listed: files that were left out, labels that were guessed."""
+        ...
+
 
 @dataclass(frozen=True)
 class RangeReader:
@@ -105,41 +104,6 @@ class RangeReader:
         return stream
 
 
-@contextmanager
-def naming_unreadable(path: Path) -> Iterator[None]:
-    """Turn the system's refusals to read `path`, or something in it, into a UserError."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot read {error.filename or path} ({error.strerror or error}): put it right, or remove it if it does not "
-            "belong to the split"
-        ) from error
-
-
-def visible(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """What lies in a folder, hidden files and folders left out.
-
-    Raises:
-        UserError: it cannot be read, or holds a link that leads nowhere: images would be missing without a word.
-    """
-    with naming_unreadable(folder), os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.name.startswith("."):
-                if entry.is_symlink():
-                    _refuse_leading_nowhere(entry)
-                yield entry
-
-
-def _refuse_leading_nowhere(link: os.DirEntry[str]) -> None:
-    try:
-        link.stat()
-    except OSError as error:
-        raise UserError(
-            f"{link.path} is a link that leads nowhere ({error.strerror}), so that images may be missing: mend or remove it"
-        ) from error
-
-
 def image_key(wnid: str, name: str, suffix: str = "") -> str:
     """The key of an image: equal for equal images in all packagings.
 
@@ -149,7 +113,7 @@ def image_key(wnid: str, name: str, suffix: str = "") -> str:
         suffix: replaces the name's own suffix where the packaging dictates one.
     """
     stem, own_suffix = posixpath.splitext(posixpath.basename(name))  # pathlib would take a third of a listing's time
-    return f"{wnid}/{stem.removesuffix(f'_{wnid}') or stem}{suffix or own_suffix}"
+    return normalised(f"{wnid}/{stem.removesuffix(f'_{wnid}') or stem}{suffix or own_suffix}")
 
 
 def sorted_listing(path: Path, places: Iterable[Place]) -> pa.Table:

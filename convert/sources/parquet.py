@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convert.dataset.classes import WNID_PATTERN, TableClass
+from convert.entries import Account
 from convert.errors import UserError
 from convert.sources.base import Place, Reader, image_key, sorted_listing
-from convert.sources.labels import wnids_of_labels
+from convert.sources.labels import LabelNumbers
 from convert.sources.splits import files_of_split
 
 _READ_BYTES, _BATCH_ROWS = 1 << 20, 64
@@ -27,9 +28,8 @@ class ParquetSource:
     """A folder of Parquet files, or one file."""
 
     path: Path
-    table: tuple[TableClass, ...]
-    """The classes in label order, unless the files name wnids themselves."""
-    force_labels: bool
+    labels: LabelNumbers
+    account: Account
     split: str = ""
     """Which files of the folder, where it holds several splits."""
 
@@ -41,28 +41,34 @@ class ParquetSource:
         """A reader of row groups, one at a time."""
         return ParquetReader(self.path if self.path.is_dir() else self.path.parent)
 
+    def notes(self) -> list[str]:
+        """Files that were left out, and whether the meaning of the labels was guessed."""
+        return [*self.account.notes(), *self.labels.notes()]
+
     def _places(self) -> Iterator[Place]:
         block = 0
-        for path in files_of_split(self.path, ".parquet", self.split):
+        for path in files_of_split(self.path, "parquet", self.split, self.account):
             file = _open(path)
-            table = self._classes(path, file)
+            own = self._own_classes(path, file)
             rows = 0
             for group in range(file.num_row_groups):
                 paths, labels = _paths_and_labels(path, file, group, rows)
                 names = [name or f"{path.stem}_{rows + row}.JPEG" for row, name in enumerate(paths)]
-                wnids = wnids_of_labels(path, labels, names, table, self.force_labels)
+                wnids = self.labels.wnids(path, labels, names, own)
                 for row, (name, wnid) in enumerate(zip(names, wnids, strict=True)):
                     yield Place(image_key(wnid, name), wnid, path.name, rows + row, -1, block)
                 rows += len(names)
                 block += 1
 
-    def _classes(self, path: Path, file: pq.ParquetFile) -> tuple[TableClass, ...]:
+    def _own_classes(self, path: Path, file: pq.ParquetFile) -> tuple[TableClass, ...]:
+        """The classes in label order if the file names their wnids itself, or names those of the table; else none."""
         names = _class_names(path, file)
         if names and all(map(WNID_PATTERN.fullmatch, names)):
             return tuple(TableClass(name, 0, name) for name in names)
-        if names and not self.force_labels:
-            _refuse_other_names(path, names, self.table)
-        return self.table
+        if names and not self.labels.force:
+            _refuse_other_names(path, names, self.labels.table)
+            self.labels.assumed = False
+        return ()
 
 
 def _open(path: Path) -> pq.ParquetFile:
@@ -103,10 +109,23 @@ def _paths_and_labels(
         paths = pa.chunked_array(found.column("image").combine_chunks().field("path")).to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"row group {group} of {path} cannot be read ({error}): get the file anew") from error
+    if _lacks_bytes(file, group):
+        raise UserError(
+            f"row {first_row} of {path} and those behind it have a path, such as {paths[0]}, but no bytes: its images are in files "
+            "elsewhere; embed them, or give the folder that holds them"
+        )
     labels = found.column("label").to_pylist()
     if None in labels:
         raise UserError(f"row {first_row + labels.index(None)} of {path} has no label: remove it, or get the file anew")
     return paths, labels
+
+
+def _lacks_bytes(file: pq.ParquetFile, group: int) -> bool:
+    """Whether none of a row group's rows holds an image, as far as its statistics tell."""
+    found = file.metadata.row_group(group)
+    columns = (found.column(index) for index in range(found.num_columns))
+    statistics = next(column.statistics for column in columns if column.path_in_schema == "image.bytes")
+    return statistics is not None and 0 < found.num_rows == statistics.null_count
 
 
 def _class_names(path: Path, file: pq.ParquetFile) -> list[str]:
@@ -121,7 +140,7 @@ def _class_names(path: Path, file: pq.ParquetFile) -> list[str]:
         ) from error
 
 
-def _refuse_other_names(path: Path, names: list[str], table: tuple[TableClass, ...]) -> None:
+def _refuse_other_names(path: Path, names: list[str], table: Sequence[TableClass]) -> None:
     """Raise UserError if the file's own names say that its label numbers are not those of the table."""
     if len(names) != len(table):
         raise UserError(

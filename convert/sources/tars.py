@@ -8,37 +8,28 @@ file or folder, or that claims to reach beyond its archive.
 from __future__ import annotations
 
 import posixpath
-import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from convert.dataset.classes import WNID_PATTERN
+from convert.entries import HEAD_BYTES, Account, Entry, kind_of, walk
 from convert.errors import UserError
-from convert.sources.base import IMAGE_SUFFIXES, Place, RangeReader, Reader, image_key, sorted_listing, visible
-from convert.sources.labels import Truth, lacks_class
-from convert.sources.splits import files_with_suffix
+from convert.sources.base import RangeReader, Reader, sorted_listing
+from convert.sources.class_folders import NO_CLASSES, ClassFolders, Placed
+from convert.sources.labels import Truth
 
-_COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|zip)$", re.IGNORECASE)
 _PIECE_BYTES = 1 << 20
 
 
-class Member(NamedTuple):
-    """A plain file inside a tar file."""
+def members(path: Path) -> Iterator[Entry]:
+    """The files and folders of a tar archive, in their order; rubbish left out.
 
-    name: str
-    """Without the `./` that `tar cf x.tar -C folder .` puts before it."""
-    offset: int
-    """Of its contents in the (outermost) tar file, bytes."""
-    length: int
-
-
-def members(path: Path) -> Iterator[Member]:
-    """The plain files of a tar archive, in their order; hidden ones, as macOS packs them, and those in hidden folders left out.
+    Names are without the `./` that `tar cf x.tar -C folder .` puts before them, offsets are in the outermost tar file.
 
     Raises:
         UserError: not a readable tar, or a member that is refused; the message names it.
@@ -50,8 +41,8 @@ def members(path: Path) -> Iterator[Member]:
         raise UserError(f"cannot read {path} ({error.strerror or error})") from error
 
 
-def inner_members(path: Path, inner: Member) -> Iterator[Member]:
-    """The plain files of a tar archive that is itself a member of the tar file `path`."""
+def inner_members(path: Path, inner: Entry) -> Iterator[Entry]:
+    """The files and folders of a tar archive that is itself a member of the tar file `path`."""
     with path.open("rb") as stream:
         yield from _members(stream, f"{inner.name} in {path}", inner.offset, inner.offset + inner.length)
 
@@ -74,7 +65,7 @@ class _Headers:
         return self.stream.tell()
 
 
-def _members(stream: BinaryIO, title: str, start: int, end: int) -> Iterator[Member]:
+def _members(stream: BinaryIO, title: str, start: int, end: int) -> Iterator[Entry]:
     stream.seek(start)
     position = start
     try:
@@ -84,8 +75,11 @@ def _members(stream: BinaryIO, title: str, start: int, end: int) -> Iterator[Mem
             _refuse_hostile(member, title, end)
             position = archive.offset
             name = posixpath.normpath(member.name)
-            if member.isreg() and not name.startswith(".") and "/." not in name:
-                yield Member(name, member.offset_data, member.size)
+            if name == ".":
+                continue
+            kind = kind_of(name, partial(_head, stream, member)) if member.isreg() else kind_of(f"{name}/", bytes)
+            if kind:
+                yield Entry(name, kind, member.offset_data, member.size)
     except (tarfile.TarError, UnicodeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(
             f"{title} is not a tar archive, or is damaged ({error}); compressed archives must be unpacked first"
@@ -104,6 +98,11 @@ def _members(stream: BinaryIO, title: str, start: int, end: int) -> Iterator[Mem
         position += len(piece)
 
 
+def _head(stream: BinaryIO, member: tarfile.TarInfo) -> bytes:
+    stream.seek(member.offset_data)
+    return stream.read(min(HEAD_BYTES, member.size))
+
+
 def _refuse_hostile(member: tarfile.TarInfo, title: str, end: int) -> None:
     if member.name.startswith("/") or ".." in member.name.split("/") or "\\" in member.name or "\0" in member.name:
         raise UserError(f"{title}: the member {member.name!r} has a path that leads out of the archive; it is refused")
@@ -115,19 +114,6 @@ def _refuse_hostile(member: tarfile.TarInfo, title: str, end: int) -> None:
         )
 
 
-def refuse_compressed(name: str, title: str) -> None:
-    """Raise UserError, about `title`, if `name` has a suffix of archives that cannot be read in place."""
-    if _COMPRESSED.search(name):
-        raise UserError(
-            f"{title} is compressed, and archives are read in place: unpack it first, to a plain .tar or a folder"
-        )
-
-
-def is_image(name: str) -> bool:
-    """Whether a member's name is that of an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
-
-
 @dataclass(frozen=True)
 class TarSource:
     """One tar file, or a folder of tar files named by their classes."""
@@ -135,81 +121,57 @@ class TarSource:
     path: Path
     truth: Truth | None
     """Labels of images that lie in no class tar or class folder."""
+    force_labels: bool
+    account: Account
 
     def listing(self) -> pa.Table:
         """All images, sorted by key."""
-        listing = sorted_listing(self.path, self._places())
+        folders = ClassFolders(self.path, self.truth, self.force_labels, self.account)
+        listing = sorted_listing(self.path, folders.places(self._placed()))
         if self.truth:
-            self.truth.refuse_other_length(listing.column("key").to_pylist())
+            self.truth.check(listing.column("key").to_pylist())
         return listing
 
     def reader(self) -> Reader:
         """A reader of ranges of the tar files."""
-        return RangeReader(self._root())
+        return RangeReader(self.path if self.path.is_dir() else self.path.parent)
 
-    def _root(self) -> Path:
-        return self.path if self.path.is_dir() else self.path.parent
+    def notes(self) -> list[str]:
+        """The files that were left out."""
+        return self.account.notes()
 
-    def _places(self) -> Iterator[Place]:
-        folder_of: dict[str, str] = {}
-        for path, folder, (name, offset, length) in self._images():
-            wnid = posixpath.basename(folder)
-            if lacks_class(wnid, name):
-                if self.truth is None:
-                    raise UserError(
-                        f"{path}: nothing tells the class of {name}: if it is a validation image give the archive itself, "
-                        "with --devkit FOLDER"
-                    )
-                wnid = self.truth.wnid_of(name)
-            elif folder_of.get(wnid) != folder:
-                _refuse_other_depth(path, folder, wnid, folder_of)
-                folder_of[wnid] = folder
-            yield Place(image_key(wnid, name), wnid, path.name, offset, length)
-
-    def _images(self) -> Iterator[tuple[Path, str, Member]]:
-        """Tar file, class folder and place of each image; a class tar counts as a folder."""
+    def _placed(self) -> Iterator[Placed]:
         if self.path.is_dir():
-            for entry in visible(self.path):
-                _refuse_compressed_class(self.path, entry.name)
-            for path in files_with_suffix(self.path, ".tar"):
-                yield from _of_class_tar(path, path.stem, str(path), members(path))
+            for tar in sorted(self.account.take(walk(self.path), "tar")):
+                path = self.path / tar.name
+                yield from self._of_class_tar(tar.name, tar.name, str(path), members(path))
             return
-        for member in members(self.path):
-            _refuse_compressed_class(self.path, member.name)
-            if member.name.lower().endswith(".tar"):
+        for member in self.account.take(members(self.path), "image", "label", "tar", "folder", "other"):
+            if member.kind == "tar":
                 title, inner = f"{member.name} in {self.path}", inner_members(self.path, member)
-                yield from _of_class_tar(self.path, posixpath.splitext(member.name)[0], title, inner)
-            elif is_image(member.name):
-                yield self.path, posixpath.dirname(member.name), member
+                yield from self._of_class_tar(member.name, self.path.name, title, inner)
+            else:
+                yield Placed(member, self.path.name)
 
-
-def _of_class_tar(path: Path, folder: str, title: str, found: Iterator[Member]) -> Iterator[tuple[Path, str, Member]]:
-    empty = True
-    for member in found:
-        if is_image(member.name):
-            empty = False
-            yield path, folder, member
-    if empty:
-        raise UserError(
-            f"{title} holds no images of its class: get it anew, or remove it if the class is to be left out; "
-            "an archive of class archives is given itself, not its folder"
-        )
-
-
-def _refuse_compressed_class(path: Path, name: str) -> None:
-    if WNID_PATTERN.match(posixpath.basename(name)):
-        refuse_compressed(name, f"{name} in {path}")
-
-
-def _refuse_other_depth(path: Path, folder: str, wnid: str, folder_of: dict[str, str]) -> None:
-    """Raise UserError if a new class folder is not one of a single split, as far as those found before tell."""
-    above, known = posixpath.dirname(folder), folder_of.values()
-    if wnid in folder_of:
-        raise UserError(
-            f"{path} holds the class {wnid} twice, in {folder_of[wnid]} and {folder}: give an archive of one split"
-        )
-    if above in known or WNID_PATTERN.fullmatch(posixpath.basename(above)) or folder in map(posixpath.dirname, known):
-        raise UserError(
-            f"{path} holds images in {folder}, a folder in or around that of another class: all images of a class must lie "
-            "directly in its folder"
-        )
+    def _of_class_tar(self, name: str, file: str, title: str, found: Iterator[Entry]) -> Iterator[Placed]:
+        """The images of a tar that is named by its class; they may lie in one folder inside it."""
+        wnid, folder = posixpath.splitext(name)[0], None
+        for member in self.account.take(found, "image", "label", "other", "tar"):
+            above, _, base = member.name.rpartition("/")
+            if member.kind == "tar":
+                break
+            if member.kind == "image":
+                inside = posixpath.basename(above).lower()
+                if folder not in (None, above) or inside not in ("", posixpath.basename(wnid).lower(), *NO_CLASSES):
+                    raise UserError(
+                        f"{title} holds images in {above or folder}, so it is no archive of one class: those have them in one "
+                        "place, and an archive of a split is given itself, not its folder"
+                    )
+                folder = above
+            if member.kind != "folder":
+                yield Placed(member._replace(name=f"{wnid}/{base}"), file)
+        if folder is None:
+            raise UserError(
+                f"{title} holds no images of its class: get it anew, or remove it if the class is to be left out; "
+                "an archive of class archives is given itself, not its folder"
+            )

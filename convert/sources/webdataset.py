@@ -10,14 +10,13 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from convert.dataset.classes import TableClass
+from convert.entries import JPEG_SUFFIXES, Account, Entry
 from convert.errors import UserError
-from convert.sources.base import JPEG_SUFFIXES, Place, RangeReader, Reader, image_key, sorted_listing
-from convert.sources.labels import wnids_of_labels
+from convert.sources.base import Place, RangeReader, Reader, image_key, sorted_listing
+from convert.sources.labels import LabelNumbers
 from convert.sources.splits import files_of_split
-from convert.sources.tars import Member, is_image, members
+from convert.sources.tars import members
 
-LABEL_SUFFIX = ".cls"
 _LABEL_BYTES_MAX = 16
 _LABEL = re.compile(rb"\s*-?\d+\s*")  # int() would take 1_0 for 10
 
@@ -28,9 +27,8 @@ class WebDatasetSource:
 
     path: Path
     """A folder of shards, or one shard."""
-    table: tuple[TableClass, ...]
-    """The classes in label order."""
-    force_labels: bool
+    labels: LabelNumbers
+    account: Account
     split: str = ""
     """Which shards of the folder, where it holds several splits."""
 
@@ -42,11 +40,15 @@ class WebDatasetSource:
         """A reader of ranges of the shards."""
         return RangeReader(self.path if self.path.is_dir() else self.path.parent)
 
+    def notes(self) -> list[str]:
+        """Entrys that were left out, and whether the meaning of the labels was guessed."""
+        return [*self.account.notes(), *self.labels.notes()]
+
     def _places(self) -> Iterator[Place]:
-        for path in files_of_split(self.path, ".tar", self.split):
-            found = list(_samples(path))
+        for path in files_of_split(self.path, "tar", self.split, self.account):
+            found = list(_samples(path, self.account))
             names = [image.name for image, _ in found]
-            wnids = wnids_of_labels(path, [label for _, label in found], names, self.table, self.force_labels)
+            wnids = self.labels.wnids(path, [label for _, label in found], names)
             for (image, _), wnid in zip(found, wnids, strict=True):
                 key = image_key(wnid, image.name, _suffix(image.name))
                 yield Place(key, wnid, path.name, image.offset, image.length)
@@ -56,25 +58,28 @@ def _suffix(name: str) -> str:
     return ".JPEG" if name.lower().endswith(JPEG_SUFFIXES) else ""
 
 
-def _samples(path: Path) -> Iterator[tuple[Member, int]]:
+def _samples(path: Path, account: Account) -> Iterator[tuple[Entry, int]]:
     """Images with their labels; a sample is what shares a name up to the first dot of its file name."""
-    images: dict[str, Member] = {}
-    labels: dict[str, Member] = {}
-    for member in members(path):
-        if is_image(member.name):
+    images: dict[str, Entry] = {}
+    labels: dict[str, Entry] = {}
+    for member in account.take(members(path), "image", "label"):
+        if member.kind == "image":
             _add(images, member, path, "images")
-        elif member.name.endswith(LABEL_SUFFIX):
+        else:
             _add(labels, member, path, "labels")
-    for sample in images.keys() ^ labels.keys():
+    for sample in sorted(images.keys() ^ labels.keys())[:1]:
         raise UserError(
-            f"the sample {sample} in {path} has {'no label' if sample in images else 'no image'} (.jpg and .cls are needed)"
+            f"the sample {sample} in {path} has {'no label' if sample in images else 'no image'} (.jpg and .cls are needed, "
+            "labels in .json or .txt are not read)"
         )
+    if not images:
+        raise UserError(f"{path} holds no samples of .jpg and .cls: get it anew, or remove it if nothing is missing")
     with path.open("rb") as stream:
         for sample, image in images.items():
             yield image, _label_number(stream, labels[sample], path)
 
 
-def _add(found: dict[str, Member], member: Member, path: Path, kind: str) -> None:
+def _add(found: dict[str, Entry], member: Entry, path: Path, kind: str) -> None:
     name = PurePosixPath(member.name)
     sample = str(name.parent / name.name.split(".")[0])
     if sample in found:
@@ -85,7 +90,7 @@ def _add(found: dict[str, Member], member: Member, path: Path, kind: str) -> Non
     found[sample] = member
 
 
-def _label_number(stream: BinaryIO, member: Member, path: Path) -> int:
+def _label_number(stream: BinaryIO, member: Entry, path: Path) -> int:
     stream.seek(member.offset)
     text = stream.read(min(member.length, _LABEL_BYTES_MAX + 1))
     if len(text) > _LABEL_BYTES_MAX or not _LABEL.fullmatch(text):

@@ -11,6 +11,7 @@ import convert_packed as packed
 import pytest
 from convert_misread import ONE, TWO, keys, refused
 
+from convert import entries
 from convert.sources import base
 
 
@@ -68,7 +69,7 @@ def test_a_folder_that_cannot_be_read_is_named(folders):
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    with mock.patch.object(base.os, "scandir", refuse):
+    with mock.patch.object(entries.os, "scandir", refuse):
         refused(folders, f"cannot read .*{TWO} .Permission denied")
 
 

@@ -88,7 +88,7 @@ def test_a_gigapixel_image_in_a_package_is_left_out_by_name(tree, tmp_path, pack
 
 def test_a_damaged_archive_does_not_end_early(tree, tmp_path):
     path = packed.tar_of_folders(tree / "train", tmp_path / "packed")
-    assert sum(1 for _ in members(path)) == 70
+    assert sum(1 for _ in members(path)) == 74  # with folders
     data = bytearray(path.read_bytes())
     with tarfile.open(path) as archive:
         middle = archive.getmembers()[40].offset
@@ -105,9 +105,9 @@ def test_compressed_and_unknown_files_are_refused(tree, tmp_path):
     (tmp_path / "train.tar").write_bytes(b"\x1f\x8b" + bytes(2000))
     with pytest.raises(UserError, match="compressed archives must be unpacked"):
         recognise(tmp_path / "train.tar")
-    (tmp_path / "train.7z").touch()
+    (tmp_path / "train.bin").touch()
     with pytest.raises(UserError, match=r"neither a \.tar nor a \.parquet"):
-        recognise(tmp_path / "train.7z")
+        recognise(tmp_path / "train.bin")
     (tmp_path / "x.parquet").write_bytes(b"no")
     with pytest.raises(UserError, match="not a Parquet file"):
         open_source(tmp_path / "x.parquet", TABLE).listing()
@@ -182,7 +182,7 @@ def test_a_damaged_row_group_is_named(tmp_path):
 
 def test_two_images_with_one_key_are_refused(tree, tmp_path):
     folder = packed.webdataset(tree / "train", tmp_path / "packed")
-    (folder / "imagenet1k-train-0009.tar").write_bytes((folder / "imagenet1k-train-0000.tar").read_bytes())
+    (folder / "imagenet1k-train-0002.tar").write_bytes((folder / "imagenet1k-train-0000.tar").read_bytes())
     with pytest.raises(UserError, match="two images that are both called"):
         open_source(folder, TABLE).listing()
 

@@ -19,7 +19,7 @@ from test_documents import BEHIND, COMMAND, FENCE, ROOT, code_of, uses_in
 
 from benchmarks.instruments.ports import free_port
 from convert.dataset.manifest import load_manifest
-from convert.sources.labels import TRUTH_NAME
+from convert.sources.labels import LANDMARKS, TRUTH_NAME
 
 README = (ROOT / "README.md").read_text("utf-8")
 ENTRY = {"make demo", "make test"}
@@ -91,8 +91,9 @@ def workspace(tree, tmp_path_factory) -> Path:
         (folder / name).symlink_to(ROOT / name)
     imagenet = folder / "imagenet"
     shutil.copytree(tree / "train", imagenet / "train")
-    # the class of the real ILSVRC2012_val_00000001 is known, and is none of these
-    for number, path in enumerate(sorted((tree / "val").glob("*/*"), key=lambda path: path.name), 2):
+    # the classes of the first real ones are known, and are none of these
+    first = max(number for number in LANDMARKS if number < 100) + 1
+    for number, path in enumerate(sorted((tree / "val").glob("*/*"), key=lambda path: path.name), first):
         (imagenet / "val" / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, imagenet / "val" / path.parent.name / f"ILSVRC2012_val_{number:08d}{path.suffix}")
     for name, package in (("parquet", packed.parquet), ("webdataset", packed.webdataset)):
@@ -101,7 +102,8 @@ def workspace(tree, tmp_path_factory) -> Path:
     pictures = sorted((imagenet / "val").glob("*/*"), key=lambda path: path.name)
     truth = imagenet / "ILSVRC2012_devkit_t12" / "data" / TRUTH_NAME
     truth.parent.mkdir(parents=True)
-    truth.write_text("1\n" + "".join(f"{packed.DEVKIT_ID[path.parent.name]}\n" for path in pictures))
+    wnids = [*(LANDMARKS[number] for number in range(1, first)), *(path.parent.name for path in pictures)]
+    truth.write_text("".join(f"{packed.DEVKIT_ID[wnid]}\n" for wnid in wnids))
     (imagenet / "val-flat").mkdir()
     with tarfile.open(imagenet / "ILSVRC2012_img_val.tar", "w") as archive:
         for path in pictures:

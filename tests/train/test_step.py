@@ -6,7 +6,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
 from tinydarknet.model.inputs import Classifier, RgbImage
-from tinydarknet.model.network import FusedLeakyReLU, LeakyReLU, TinyDarkNet
+from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.train.step import (
     GROWTH_STEPS,
     DynamicLossScale,
@@ -157,12 +157,3 @@ def test_clamped_overflows_are_found_in_the_register(notes_again, scale_after):
     step(*batch()).asnumpy()
     moved = any((p.asnumpy() != before[p.name]).any() for p in network.trainable_params())
     assert (float(scale.value.asnumpy()), moved) == (scale_after, notes_again == 0)
-
-
-def test_the_fused_activation_is_the_same():
-    rng = np.random.default_rng(3)
-    x = Tensor(rng.normal(size=(2, 3, 4, 4)).astype(np.float32))
-    for cell in (LeakyReLU(0.1), FusedLeakyReLU(0.1)):
-        out, gradient = ms.value_and_grad(lambda value, cell=cell: cell(value).sum(), 0)(x)
-        np.testing.assert_allclose(out.asnumpy(), np.maximum(x.asnumpy(), 0.1 * x.asnumpy()).sum(), rtol=1e-5)
-        np.testing.assert_allclose(gradient.asnumpy(), np.where(x.asnumpy() > 0, 1, 0.1), rtol=1e-6)

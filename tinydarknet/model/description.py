@@ -6,12 +6,15 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from convert.dataset.manifest import ClassEntry, Manifest
 from convert.errors import UserError
+from convert.json_fields import from_json, parse_object
 from tinydarknet.colour import Normalization
 from tinydarknet.model.architecture import VARIANTS, VariantName
+
+AmpDtype = Literal["float16", "bfloat16"]
 
 DESCRIPTION_VERSION = 1
 
@@ -30,7 +33,7 @@ class ModelDescription:
     """Where the weights come from, in words."""
     amp_level: str = "O0"
     """The mixed precision that it was trained with, and is evaluated with."""
-    amp_dtype: str = "float16"
+    amp_dtype: AmpDtype = "float16"
     """What that lowers to."""
 
     def __post_init__(self) -> None:
@@ -80,21 +83,11 @@ class Description:
         Raises:
             ValueError: it is something else, or of another version.
         """
-        fields: dict[str, Any] = json.loads(text)
-        if fields.get("version") != DESCRIPTION_VERSION:
-            raise ValueError(f"description version must be {DESCRIPTION_VERSION}, got {fields.get('version')!r}")
-        try:
-            model, run = fields["model"], fields["run"]
-            described = ModelDescription(
-                **{
-                    **model,
-                    "classes": tuple(ClassEntry(**entry) for entry in model["classes"]),
-                    "normalization": Normalization(**{k: tuple(v) for k, v in model["normalization"].items()}),
-                }
-            )
-            return Description(described, RunState(**run) if run is not None else None)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"the description does not have the expected fields ({error})") from error
+        fields = parse_object(text)
+        version = fields.pop("version", None)
+        if version != DESCRIPTION_VERSION:
+            raise ValueError(f"description version must be {DESCRIPTION_VERSION}, got {version!r}")
+        return from_json(Description, fields)
 
 
 def plain_classes(count: int) -> tuple[ClassEntry, ...]:

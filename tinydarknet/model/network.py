@@ -80,7 +80,9 @@ class ConvBlock(nn.Cell):
     both are monotone, so the result is the same bit by bit, and the ReLU meets a quarter of the values.
     """
 
-    def __init__(self, shape: LayerShape, traits: Variant, weight: np.ndarray, keep_argmax: bool, fused: bool) -> None:
+    def __init__(
+        self, shape: LayerShape, traits: Variant, weight: np.ndarray, keep_argmax: bool, fused: bool = False
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
             shape.in_channels,
