@@ -94,11 +94,17 @@ def _carried_out(action: Callable[[Any], int | None], options: object) -> int:
     try:
         return action(options) or EXIT_OK
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}{_options_to_see(error, options)}", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _options_to_see(error: UserError, options: object) -> str:
+    """The command's own options among the parameters that would help."""
+    names = [f"--{name.replace('_', '-')}" for name in error.parameters if hasattr(options, name)]
+    return f" (see {', '.join(names)})" if names else ""
 
 
 def _output_closed() -> bool:

@@ -21,6 +21,7 @@ from tinydarknet.evaluate.result_folder import write_folder
 from tinydarknet.evaluate.tables import SizeRow
 from tinydarknet.evaluate.worst import WorstInputs, draw_inputs
 from tinydarknet.feed.loader import open_eval_feed
+from tinydarknet.feed.order import Rank
 from tinydarknet.model.checkpoint import Checkpoint, build_network
 from tinydarknet.model.description import check_classes
 from tinydarknet.model.network import TinyDarkNet, lower_precision
@@ -83,8 +84,7 @@ def evaluate_at_size(setting: Setting, image_size: int, *, with_pictures: bool =
         options.val_data_path,
         batch_size=options.batch_size,
         image_size=image_size,
-        rank=device.rank,
-        world_size=device.world_size,
+        rank=Rank(device.rank, device.world_size),
         normalization=normalization,
         feed=options.feed,
         threads=device.feed_threads,

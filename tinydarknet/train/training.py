@@ -11,6 +11,7 @@ import numpy as np
 from mindspore.train import Model
 
 from convert.cli import EXIT_OK
+from convert.dataset import Dataset
 from convert.dataset.manifest import load_manifest
 from convert.errors import UserError
 from convert.signals import handled
@@ -83,9 +84,9 @@ def _restore(run: Run) -> list[str]:
 
 
 def _dataset_cards(run: Run) -> dict[str, Any]:
-    cards = {"train": dataset_card(run.config.data_path, run.manifest)}
+    cards = {"train": dataset_card(Dataset(run.config.data_path, map_shards=False))}
     if run.config.val_data_path is not None:
-        cards["val"] = dataset_card(run.config.val_data_path, load_manifest(run.config.val_data_path))
+        cards["val"] = dataset_card(Dataset(run.config.val_data_path, map_shards=False))
     return {part: dataclasses.asdict(card) for part, card in cards.items()}
 
 
@@ -148,8 +149,8 @@ def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback
     try:
         Model(step).train(epochs, feed.dataset(), callbacks=[callback], dataset_sink_mode=sinks, sink_size=stretch)
     except RuntimeError as error:
-        if (told := feed.told(error)) is not None:
-            raise told from None
+        if (explained := feed.explain_error(error)) is not None:
+            raise explained from None
         if device.world_size > 1 and devices.LOST_CONNECTION.search(str(error)):
             raise UserError("the connection to the other ranks is lost: see the launcher's last lines") from None
         raise
