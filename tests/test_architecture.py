@@ -45,7 +45,6 @@ COMMANDS = {
     "benchmarks/convert_estimate.py": ["--source", "source"],
     "benchmarks/step_time.py": [],
     "benchmarks/stored_size.py": ["--source", "source"],
-    "benchmarks/thread_scaling.py": ["--data", "dataset"],
     "benchmarks/open_rate.py": [],
     "benchmarks/peers.py": ["--source", "source"],
     "benchmarks/scaling.py": ["--data", "dataset"],

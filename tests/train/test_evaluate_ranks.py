@@ -13,7 +13,7 @@ from PIL import Image
 from train_making import free_port
 
 from tinydarknet.evaluate.__main__ import EvaluateOptions, evaluate_checkpoint
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 IMAGES = 27
 WORST = 5

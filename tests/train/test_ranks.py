@@ -15,7 +15,7 @@ from train_making import REPOSITORY, SIZE, free_port, scored_hits, tiny_config
 from tinydarknet.config import TrainConfig
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 from tinydarknet.train.training import train
 
 EMA_DECAY = 0.5
