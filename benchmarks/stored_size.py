@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.instruments.harness import emit
-from convert.cli import Command, main_single
+from benchmarks.instruments.harness import BenchmarkOptions, run_benchmark
+from convert.errors import require_at_least, require_some
 
 _FEED_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class StoredSizeOptions:
+class StoredSizeOptions(BenchmarkOptions):
     """Compare stored sizes on a split of class folders."""
 
     source: Path
@@ -35,14 +35,10 @@ class StoredSizeOptions:
     """Side of a crop as the network sees it, pixels."""
     crops: int = 4
     """Random crops of every image."""
-    json: Path | None = None
-    """Write the JSON lines here too."""
 
     def __post_init__(self) -> None:
-        if not self.short_sides:
-            raise ValueError("short_sides needs at least one value")
-        if self.crops < 1:
-            raise ValueError(f"crops must be at least 1, got {self.crops}")
+        require_some(self, "short_sides")
+        require_at_least(self, 1, "crops")
 
 
 def measure_sizes(options: StoredSizeOptions) -> list[dict[str, Any]]:
@@ -101,6 +97,7 @@ def _source_rgb(path: Path) -> np.ndarray:
 
 def _stored_crop(records: Any, row: int, box: tuple[int, ...], size: int) -> np.ndarray:
     """What the network sees of a stored image: RGB grey levels, float [S, S, 3], clipped to what a pixel can be."""
+    from convert.image.planes import to_rgb_nearest
     from tinydarknet.colour import DARKNET, plain_matrix
     from tinydarknet.feed.augment import Windows
     from tinydarknet.feed.crops import resize_planes
@@ -108,9 +105,8 @@ def _stored_crop(records: Any, row: int, box: tuple[int, ...], size: int) -> np.
     y, uv = np.empty((1, 1, size, size), np.uint8), np.empty((1, 2, size // 2, size // 2), np.uint8)
     edges = [np.array([value]) for value in box]
     resize_planes(records, np.array([row]), Windows(*edges, flip=np.array([False])), y, uv)
-    matrix = 255 * plain_matrix(DARKNET)
-    ycc = np.concatenate([y[0], uv[0].repeat(2, axis=1).repeat(2, axis=2)]).astype(float)
-    return np.clip(np.moveaxis(ycc, 0, -1) @ matrix[:, :3].T + matrix[:, 3], 0, 255)
+    rgb = to_rgb_nearest(y[0], uv[0], 255 * plain_matrix(DARKNET).astype(float))
+    return np.clip(np.moveaxis(rgb, 0, -1), 0, 255)
 
 
 def _source_crop(source: np.ndarray, stored: tuple[int, int], box: tuple[int, ...], size: int) -> np.ndarray:
@@ -127,9 +123,7 @@ def _source_crop(source: np.ndarray, stored: tuple[int, int], box: tuple[int, ..
 
 def main() -> None:
     """Measure and print."""
-    main_single(
-        "stored_size.py", Command(StoredSizeOptions, lambda options: emit(measure_sizes(options), options.json))
-    )
+    run_benchmark("stored_size.py", StoredSizeOptions, measure_sizes)
 
 
 if __name__ == "__main__":
