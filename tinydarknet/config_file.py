@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 FLAG = "--config-path"
+RECIPE_PREFIX = "recipe:"
+"""Before the name of a file in `recipes/`."""
 
 
 def expand(arguments: Sequence[str], options: type) -> list[str]:
@@ -18,7 +20,7 @@ def expand(arguments: Sequence[str], options: type) -> list[str]:
         options: the dataclass whose fields may be set.
 
     Raises:
-        ValueError: the file is missing, no mapping in YAML, or has an unknown key.
+        ValueError: the file or the recipe is missing, no mapping in YAML, or has an unknown key.
     """
     path = _path_in(arguments)
     if path is None:
@@ -40,8 +42,19 @@ def _path_in(arguments: Sequence[str]) -> Path | None:
         if name == FLAG:
             value = word.partition("=")[2]
             if value or index + 1 < len(arguments):
-                return Path(value or arguments[index + 1])
+                return _recipe_path(value or arguments[index + 1])
     return None
+
+
+def _recipe_path(value: str) -> Path:
+    """The file that is meant: `value` itself, or a recipe's."""
+    if not value.startswith(RECIPE_PREFIX):
+        return Path(value)
+    recipes = {path.stem: path for path in (Path(__file__).parent / "recipes").glob("*.yaml")}
+    name = value.removeprefix(RECIPE_PREFIX)
+    if name not in recipes:
+        raise ValueError(f"there is no recipe {name!r}: known are {', '.join(sorted(recipes))}")
+    return recipes[name]
 
 
 def _words(fields: dict[str, Any], options: type, path: Path, prefix: str = "") -> Iterator[str]:

@@ -28,7 +28,7 @@ import psutil
 from convert.cli import EXIT_USER_ERROR, Command, main_single
 from convert.errors import UserError, require_at_least
 from convert.signals import handled
-from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE
+from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE, LOST_CONNECTION
 
 LAST_LINES = 15
 ANSWER_SECONDS = 20
@@ -44,10 +44,6 @@ LAUNCHER_VARIABLE = "TINYDARKNET_LAUNCHER"
 _FAILURE = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")
 _MSRUN_VERDICT = re.compile(r"^RuntimeError: Distributed job exited with exception")
 _MINDSPORE_LOG = re.compile(r"^\[(INFO|WARNING|ERROR)\] ")
-_CONNECTION_LOST = re.compile(
-    r"The state of the cluster is error|Launch kernel failed: \S*All(Reduce|Gather)|Kill this process with SIGTERM"
-)
-"""What a rank says, and MindSpore in its name, when it misses the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +98,14 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
         log_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {log_dir} ({error.strerror}): choose another --log-dir") from error
-    program = script or Path(__file__).parent / options.program / "__main__.py"
+    # a module, not the file of it, whose folder would stand before all others where Python looks for modules
+    program = [str(script)] if script else ["python", "-m", f"tinydarknet.{options.program}"]
     relay = _StopRelay()
     kept_by_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     with handled((signal.SIGTERM, signal.SIGINT, *(() if kept_by_nohup else (signal.SIGHUP,))), relay.stop):
         print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
         process = subprocess.Popen(
-            [str(msrun), *_msrun_arguments(options, log_dir), str(program), *program_arguments],
+            [str(msrun), *_msrun_arguments(options, log_dir), *program, *program_arguments],
             env=_ranks_environment(options, binaries),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -186,7 +183,7 @@ def _msrun_arguments(options: LaunchOptions, log_dir: Path) -> list[str]:
 
 
 def _ranks_environment(options: LaunchOptions, binaries: Path) -> dict[str, str]:
-    # msrun starts "python" from PATH; the package must be found from a script inside it
+    # msrun starts "python" from PATH, which must find the package
     root = Path(__file__).parent.parent
     return {
         **os.environ,
@@ -278,7 +275,7 @@ def _show_last_lines(log_dir: Path, rank: int | None, code: int, *, stopped: boo
     if not log.is_file():
         return
     text = log.read_text(errors="replace")
-    if not stopped and _CONNECTION_LOST.search(text):
+    if not stopped and LOST_CONNECTION.search(text):
         print(
             f"error: it lost its connection to the other ranks: see whether all hosts are up and reach each other, then "
             f"start again with --resume (its log: {log})",

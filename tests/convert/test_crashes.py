@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 from convert_making import make, same_files, when_a_worker_shows
 
-import convert.run
 from convert import durable_files
 from convert.dataset.manifest import STAGING_NAME, load_manifest
 from convert.errors import UserError
@@ -86,14 +85,14 @@ def test_signals_stop_cleanly(tree, tmp_path, capsys, number):
 @pytest.mark.parametrize("step", ["prepare", "_publish"])
 def test_a_signal_before_or_after_the_shards_stops_cleanly_too(tree, tmp_path, capsys, monkeypatch, step):
     output = tmp_path / "out"
-    real = getattr(convert.run, step)
+    real = getattr(conversion, step)
 
     def signalled(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(convert.run, step, signalled)
+        patch.setattr(conversion, step, signalled)
         assert run(RunOptions(tree / "train", output, shard_rows=35)) == 128 + signal.SIGTERM
     assert "stopped; run the same command again to go on" in capsys.readouterr().err
     assert not (output / "manifest.json").exists()

@@ -157,7 +157,7 @@ def test_what_comes_from_files_stays_text(tmp_path):
         split=HOSTILE,
     )
     fields = json.loads(json.dumps(hostile, default=vars))
-    fields["treated"] = [{"action": HOSTILE, "reason": HOSTILE, "images": 3}]
+    fields["treated"] = [{"action": HOSTILE, "reason": HOSTILE, "images": 1}]
     fields["left_out_named"] = [{"key": HOSTILE, "reason": HOSTILE}]
     folder = write_run(
         tmp_path / HOSTILE.replace("/", "∕"), lines(finished()), {HOSTILE: HOSTILE, "seed": [HOSTILE, {"a": HOSTILE}]},

@@ -24,7 +24,7 @@ from tinydarknet.feed.loader import open_eval_feed
 from tinydarknet.feed.order import Rank
 from tinydarknet.model.checkpoint import Checkpoint, build_network
 from tinydarknet.model.description import check_classes
-from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.model.network import TinyDarkNet, lower_precision
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,12 @@ def evaluate_dataset(options: EvaluateOptions, manifest: Manifest) -> None:
     checkpoint = load_any(options.checkpoint_path)
     model = checkpoint.description.model
     check_classes(model.classes, manifest, options.checkpoint_path, options.val_data_path)
-    setting = Setting(options, manifest, device, checkpoint, build_network(checkpoint))
+    network = build_network(checkpoint)
+    if device.supports(model.amp_dtype):
+        lower_precision(network, model.amp_level, model.amp_dtype)
+    elif device.is_first:
+        print(f"the network was trained in {model.amp_dtype}, which this device has not: evaluating in float32")
+    setting = Setting(options, manifest, device, checkpoint, network)
 
     main_size = options.image_size or model.image_size
     first = evaluate_at_size(setting, main_size, with_pictures=options.report_dir is not None)

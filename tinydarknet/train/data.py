@@ -80,13 +80,16 @@ class Validation:
             UserError: it is damaged.
         """
         self._run = run
-        self._rows = load_manifest(directory).rows
+        manifest = load_manifest(directory)
+        self._rows = manifest.rows
+        same_kind = (manifest.encoding.name == "yuv420") == (run.manifest.encoding.name == "yuv420")
         self._feed = open_eval_feed(
             directory,
             batch_size=min(run.config.batch_size, EVAL_BATCH_MAX),
             image_size=run.config.image_height,
             rank=Rank(run.device.rank, run.device.world_size),
             normalization=run.config.normalization,
+            feed=run.config.feed if same_kind else "auto",
             threads=run.device.feed_threads,
         )
         self._classifier = classifier_for(self._feed, run.published)

@@ -20,14 +20,14 @@ from tinydarknet.config import TrainConfig
 from tinydarknet.evaluate.passes import classifier_for
 from tinydarknet.feed.loader import Feed
 from tinydarknet.run_folder.dataset_card import dataset_card
-from tinydarknet.run_folder.folder import CONFIG_NAME, ENVIRONMENT_NAME, git_revision, plain
 from tinydarknet.run_folder.log_writer import Reporter
+from tinydarknet.run_folder.paths import CONFIG_NAME, ENVIRONMENT_NAME, git_revision, plain
 from tinydarknet.train.assembly import Run, assemble
 from tinydarknet.train.callback import RunCallback, StopRequest
 from tinydarknet.train.checkpoints import restore_newest
 from tinydarknet.train.data import TrainingData, Validation
 from tinydarknet.train.schedule import Segment, segments
-from tinydarknet.train.step import SmoothedCrossEntropy, TrainStep
+from tinydarknet.train.step import OverflowRegister, SmoothedCrossEntropy, TrainStep
 
 
 def train(config: TrainConfig) -> int:
@@ -119,6 +119,11 @@ def _carry_out(run: Run, data: TrainingData, reporter: Reporter, stop: StopReque
         if config.image_sizes:
             first, last = segment.first_step // per_epoch + 1, segment.last_step // per_epoch
             reporter.say(f"epochs {first} to {last} of {config.epoch_size}: images of {segment.image_size} pixels")
+        if config.sink and run.device.target != "CPU" and run.milestones.stretch(*segment.steps) == 1:
+            reporter.say(
+                "warning: checkpoints, evaluations and epochs leave no stretch of steps in common, so the device does not "
+                f"fetch its batches by itself: choose a divisor of {per_epoch} for --checkpoint-every-steps"
+            )
         callback.image_size = segment.image_size
         _train_segment(run, segment, feed, callback)
         if callback.stopped:
@@ -136,15 +141,18 @@ def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback
         parts=config.gradient_accumulation,
         world_size=device.world_size,
         average=run.average,
+        register=OverflowRegister() if device.chip is not None and device.chip.hides_overflow else None,
     )
-    sinks = config.sink and device.target != "CPU"
-    stretch = run.milestones.stretch(segment.first_step, segment.last_step) if sinks else -1
-    epochs = (segment.last_step - segment.first_step) // stretch if sinks else 1
+    stretch = run.milestones.stretch(*segment.steps)
+    sinks = config.sink and device.target != "CPU" and stretch > 1
+    stretch, epochs = (stretch, (segment.last_step - segment.first_step) // stretch) if sinks else (-1, 1)
     try:
         Model(step).train(epochs, feed.dataset(), callbacks=[callback], dataset_sink_mode=sinks, sink_size=stretch)
     except RuntimeError as error:
         if (explained := feed.explain_error(error)) is not None:
             raise explained from None
+        if device.world_size > 1 and devices.LOST_CONNECTION.search(str(error)):
+            raise UserError("the connection to the other ranks is lost: see the launcher's last lines") from None
         raise
 
 
