@@ -30,7 +30,7 @@ feed = open_train_feed("data", batch_size=8, seed=1, rank=Rank(0, of=2), augment
 columns: tuple[str, ...] = feed.image_columns
 steps: int = feed.steps + feed.steps_per_epoch
 for batch in feed:
-    luma: np.ndarray = batch["y"]
+    print(np.mean(batch["y"]))
     print(planes_to_rgb(batch["y"], batch["uv"], batch["colour"]).shape)
 for tensors in TorchFeed(feed, pin=False):
     print(PlanesToRgb()(tensors["y"], tensors["uv"], tensors["colour"]).shape)
