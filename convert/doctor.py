@@ -11,6 +11,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
+
 from convert import processors
 from convert.dataset.classes import load_imagenet1k
 from convert.dataset.manifest import STAGING_NAME
@@ -166,12 +168,12 @@ def _output_problems(options: RunOptions) -> list[str]:
 
 def _machine_problems(options: RunOptions, shard_count: int) -> list[str]:
     problems = []
-    if options.workers > processors.usable_cpus():
+    if options.workers > processors.usable_processors():
         problems.append(
-            f"{options.workers} workers for {processors.usable_cpus()} usable CPUs: say --workers {processors.usable_cpus()}"
+            f"{options.workers} workers for {processors.usable_processors()} usable processors: say --workers {processors.usable_processors()}"
         )
-    available = _available_memory_bytes()
-    if available is not None and options.workers * WORKER_BYTES > available:
+    available = psutil.virtual_memory().available
+    if options.workers * WORKER_BYTES > available:
         fitting = max(1, available // WORKER_BYTES)
         problems.append(
             f"{options.workers} workers may take {options.workers * 0.3:.1f} GB, {available / 1e9:.1f} GB are free: say --workers {fitting}"
@@ -209,12 +211,3 @@ def _existing(path: Path) -> Path:
     """The folder itself, or the closest one above it that exists."""
     path = path.absolute()
     return next(folder for folder in (path, *path.parents) if os.path.isdir(folder))  # noqa: PTH112
-
-
-def _available_memory_bytes() -> int | None:
-    """Memory that can be had without swapping, where the system tells."""
-    path = Path("/proc/meminfo")
-    if not path.is_file():
-        return None
-    fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None

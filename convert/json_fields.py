@@ -1,18 +1,51 @@
-"""JSON values as frozen dataclasses: with every field that is annotated, none besides, each exactly of its type."""
+"""JSON files, and JSON values as frozen dataclasses: with every field that is annotated, none besides, each of its type."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import reprlib
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from convert.durable_files import write_bytes
+
+
+def to_json(value: Any) -> str:
+    """A dataclass or JSON-ready value as indented JSON with a newline at the end; paths become strings."""
+    fields = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    return json.dumps(fields, indent=1, ensure_ascii=False, default=os.fspath) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write what `to_json` makes of it, whole or not at all."""
+    write_bytes(path, to_json(value).encode())
+
+
+def parse_object(text: str | bytes) -> dict[str, Any]:
+    """The fields of a JSON object.
+
+    Raises:
+        ValueError: it is no JSON, too deeply nested, or no object.
+    """
+    try:
+        fields = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("too deeply nested") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"it must be an object, got {reprlib.repr(fields)}")
+    return fields
 
 
 def from_json(wanted: Any, value: object, where: str = "") -> Any:
-    """An instance of `wanted` from what `json.loads` returned; 1 is no float, True no int, NaN nothing that a class here has.
+    """An instance of `wanted` from what `json.loads` returned; True is no int, 1.0 neither, but 1 is a float.
 
     Args:
-        wanted: a dataclass, str, int, Literal[...], tuple[X, ...] (a list in JSON) or dict[str, X].
+        wanted: a dataclass, str, int, float, Any, Literal[...], X | None, tuple[X, ...] or tuple[X, Y] (a list in JSON)
+            or dict[str, X].
         value: of JSON.
         where: name of the value for the messages.
 
@@ -20,11 +53,17 @@ def from_json(wanted: Any, value: object, where: str = "") -> Any:
         ValueError: the value is of another type, or `wanted` refuses it.
     """
     origin, arguments = get_origin(wanted), get_args(wanted)
+    if wanted is Any or (value is None and NoneType in arguments):
+        return value
     if dataclasses.is_dataclass(wanted):
         return _instance(wanted, _of_type(dict, value, where), where)
     if origin is tuple:
-        elements = enumerate(_of_type(list, value, where))
-        return tuple(from_json(arguments[0], element, f"{where}[{number}]") for number, element in elements)
+        elements = _of_type(list, value, where)
+        kinds = [arguments[0]] * len(elements) if arguments[-1] is ... else arguments
+        if len(kinds) != len(elements):
+            raise ValueError(f"{where or 'it'} must have {len(kinds)} elements, got {reprlib.repr(value)}")
+        pairs = enumerate(zip(kinds, elements, strict=True))
+        return tuple(from_json(kind, element, f"{where}[{number}]") for number, (kind, element) in pairs)
     if origin is dict:
         entries = _of_type(dict, value, where).items()
         return {name: from_json(arguments[1], element, f"{where}.{name}") for name, element in entries}
@@ -32,6 +71,11 @@ def from_json(wanted: Any, value: object, where: str = "") -> Any:
         if value not in arguments:
             raise ValueError(f"{where} must be one of {arguments}, got {reprlib.repr(value)}")
         return value
+    if origin in (Union, UnionType):
+        kinds = [kind for kind in arguments if kind is not NoneType]
+        return from_json(next((kind for kind in kinds if kind is type(value)), kinds[0]), value, where)
+    if wanted is float and type(value) is int:
+        return float(value)
     return _of_type(wanted, value, where)
 
 

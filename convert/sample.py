@@ -140,7 +140,7 @@ def sample(options: SampleOptions) -> int:
     images = list(_images(options))
     for folder in {image.path.parent for image in images}:
         folder.mkdir(parents=True)
-    with ThreadPoolExecutor(processors.usable_cpus()) as threads:
+    with ThreadPoolExecutor(processors.usable_processors()) as threads:
         source_bytes = sum(threads.map(_write, images))
     print(
         f"{options.directory}: {options.images:,} training and {len(images) - options.images:,} validation images of "

@@ -20,7 +20,7 @@ from convert.dataset.index import INDEX_NAME, logical_digest
 from convert.dataset.manifest import MANIFEST_NAME, QUARANTINE_NAME, STAGING_NAME, Manifest, is_sealed
 from convert.dataset.mindrecord import DB_SUFFIX, read_db
 from convert.durable_files import sha256_file
-from convert.errors import UserError
+from convert.errors import UserError, require_at_least
 from convert.image.decode import libjpeg_warning
 from convert.job import worker_pool
 
@@ -93,12 +93,11 @@ class VerifyOptions:
     """Only what needs no reading of shards: names, sizes, the manifest and the index."""
     decode: bool = False
     """Decode every JPEG as well, which takes ten times as long."""
-    workers: int = field(default_factory=processors.usable_cpus)
+    workers: int = field(default_factory=processors.usable_processors)
     """Worker processes."""
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        require_at_least(self, 1, "workers")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("convert", "tinydarknet", "benchmarks")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-SHARED_WITH_TRAINING = {"cli", "contact_sheet", "dataset", "durable_files", "entries", "errors", "image", "processors"}
+SHARED_WITH_TRAINING = {
+    "cli",
+    "contact_sheet",
+    "dataset",
+    "durable_files",
+    "entries",
+    "errors",
+    "image",
+    "json_fields",
+    "processors",
+    "signals",
+}
 """What tinydarknet may know of convert: the dataset, its images, and the ground files."""
 
 COMMANDS = {

@@ -21,10 +21,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+import psutil
 
 from convert.cli import EXIT_USER_ERROR, Command, main_single
-from convert.errors import UserError
+from convert.errors import UserError, require_at_least
+from convert.signals import handled
 from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE
 
 LAST_LINES = 15
@@ -71,9 +74,7 @@ class LaunchOptions:
     """How long the ranks wait for each other at the start."""
 
     def __post_init__(self) -> None:
-        for name in ("ranks", "nodes", "timeout_seconds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        require_at_least(self, 1, "ranks", "nodes", "timeout_seconds")
         if self.ranks % self.nodes:
             raise ValueError(f"ranks must be a multiple of nodes, got {self.ranks} and {self.nodes}")
         if not 0 <= self.node_rank < self.nodes:
@@ -102,7 +103,9 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     except OSError as error:
         raise UserError(f"cannot make the folder {log_dir} ({error.strerror}): choose another --log-dir") from error
     program = script or Path(__file__).parent / options.program / "__main__.py"
-    with _StopRelay() as relay:
+    relay = _StopRelay()
+    kept_by_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    with handled((signal.SIGTERM, signal.SIGINT, *(() if kept_by_nohup else (signal.SIGHUP,))), relay.stop):
         print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
         process = subprocess.Popen(
             [str(msrun), *_msrun_arguments(options, log_dir), str(program), *program_arguments],
@@ -200,17 +203,6 @@ class _StopRelay:
     def __init__(self) -> None:
         self.asked = False
         self._msrun: int | None = None
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopRelay:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup's
-                self._previous[number] = signal.signal(number, self.stop)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
 
     def connect(self, msrun: subprocess.Popen[str]) -> None:
         """From now on there is somebody to pass it on to; what came before is passed on at once."""
@@ -308,36 +300,26 @@ def _signal_role(parent: int, role: str, number: signal.Signals) -> int:
 
 def _children(parent: int, role: str) -> Iterator[tuple[int, dict[str, str]]]:
     """The process numbers and environments of a process's children whose MS_ROLE is `role`."""
-    for pid, environment in _environments():
-        if environment.get("MS_ROLE") != role:
-            continue
-        with contextlib.suppress(OSError):  # it has ended while we looked
-            # the command in parentheses, then state, parent, ... (proc(5))
-            name, _, fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-            if int(fields.split()[1]) == parent and not name.endswith("(tail"):  # msrun's, showing a worker's log
-                yield pid, environment
+    for process, environment in _processes():
+        of_msrun = environment.get("MS_ROLE") == role and process.info["ppid"] == parent
+        if of_msrun and process.info["name"] != "tail":  # msrun's, showing a worker's log
+            yield process.pid, environment
 
 
 def marked_processes(launcher: int) -> dict[int, str]:
     """The running processes that the launcher of this number has started, at any remove: number to MS_ROLE ("" for none)."""
     mark = str(launcher)
     return {
-        pid: environment.get("MS_ROLE", "")
-        for pid, environment in _environments()
+        process.pid: environment.get("MS_ROLE", "")
+        for process, environment in _processes()
         if environment.get(LAUNCHER_VARIABLE) == mark
     }
 
 
-def _environments() -> Iterator[tuple[int, dict[str, str]]]:
-    """The number and environment of every process that lets us see it; one that has ended has an empty one."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
-        except OSError:  # it has ended while we looked, or is another user's
-            continue
-        yield int(entry.name), dict(word.split("=", 1) for word in words if "=" in word)
+def _processes() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+    """Every process with its environment; that of one that has ended, or is another user's, is empty."""
+    for process in psutil.process_iter(["ppid", "name", "environ"]):
+        yield process, process.info["environ"] or {}
 
 
 def main() -> None:

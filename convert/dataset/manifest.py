@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.durable_files import write_bytes
 from convert.errors import UserError
 from convert.image.encoding import Encoding
-from convert.json_fields import from_json
+from convert.json_fields import from_json, parse_object, write_json
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -123,8 +122,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Publish the manifest: from here on `directory` is a dataset."""
     fields = dataclasses.asdict(manifest)
     fields[_SEAL] = _seal(fields)
-    text = json.dumps(fields, indent=1, ensure_ascii=False)
-    write_bytes(directory / MANIFEST_NAME, (text + "\n").encode())
+    write_json(directory / MANIFEST_NAME, fields)
 
 
 def _seal(fields: dict[str, Any]) -> str:
@@ -167,12 +165,12 @@ def load_manifest(directory: Path) -> Manifest:
             f"{directory} is not a dataset, it has no {MANIFEST_NAME}: make one with 'python -m convert run SRC {directory}'"
         )
     try:
-        fields = json.loads(path.read_bytes())
+        fields = parse_object(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): put it right, or restore the file") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}): restore it or convert again") from error
-    version = fields.get("format_version") if isinstance(fields, dict) else None
+    version = fields.get("format_version")
     if version != FORMAT_VERSION:
         raise UserError(
             f"{path} has format version {reprlib.repr(version)}, this program reads {FORMAT_VERSION}: "

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from convert.job import shard, staging, worker_pool
 from convert.job.options import LOCAL, RunOptions
 from convert.job.plan import prepare, versions_used
 from convert.job.staging import read_record, record_path, states
+from convert.signals import handled
 
 _POLL_SECONDS = 0.5
 _GO_ON = "All finished shards are kept: run the same command again to go on"
@@ -87,20 +87,13 @@ def _executor(options: RunOptions, tasks: list[shard.ShardTask]) -> AbstractCont
     return dask_executor(options.executor, options.source.absolute(), options.output.absolute(), _GO_ON, at_work)
 
 
-@contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable() -> AbstractContextManager[None]:
     """Turn SIGINT and SIGTERM into a StoppedError."""
 
-    def stop(number: int, frame: object) -> None:
-        del frame
+    def stop(number: int, _frame: object) -> None:
         raise StoppedError(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return handled((signal.SIGINT, signal.SIGTERM), stop)
 
 
 @dataclass(frozen=True)

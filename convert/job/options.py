@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from convert import processors
+from convert.errors import require_at_least
 from convert.image.encode import ORIGINAL_QUALITY, Check
 from convert.image.encoding import Encoding, EncodingName
 from convert.sources import Kind
@@ -57,7 +58,7 @@ class RunOptions:
     """Of the shuffle that puts the images in order."""
     shard_rows: int = 0
     """Images per shard; 0: 16 shards, of at least 64 and at most 10,010 images."""
-    workers: int = field(default_factory=processors.usable_cpus)
+    workers: int = field(default_factory=processors.usable_processors)
     """Worker processes; the output does not depend on it."""
 
     executor: str = LOCAL
@@ -67,9 +68,8 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         self.stored_as()
-        for name, lowest in (("quality", 1), ("seed", 0), ("max_bad", 0), ("shard_rows", 0), ("workers", 1)):
-            if getattr(self, name) < lowest:
-                raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        require_at_least(self, 1, "quality", "workers")
+        require_at_least(self, 0, "seed", "max_bad", "shard_rows")
         if self.executor != LOCAL and not _DASK.fullmatch(self.executor):
             raise ValueError(f"executor must be local or dask://HOST:PORT, got {self.executor!r}")
         if self.split and not self.split.replace("-", "").replace("_", "").isalnum():

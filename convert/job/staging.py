@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 from convert.dataset.index import INDEX_NAME
 from convert.dataset.manifest import MANIFEST_NAME, STAGING_NAME, ShardEntry, SkippedItem
 from convert.dataset.mindrecord import DB_SUFFIX
-from convert.durable_files import leftovers, make_folder, published, sync_path, write_bytes
+from convert.durable_files import leftovers, make_folder, published, sync_path
 from convert.errors import UserError
-from convert.json_fields import from_json
+from convert.json_fields import from_json, parse_object, write_json
 
 PLAN_NAME = "plan.json"
 LOCK_NAME = "lock"
@@ -154,12 +154,10 @@ def _remove_unpublished(output: Path) -> None:
 def _keep_plan(staging: Path, plan: dict[str, Any]) -> None:
     path = staging / PLAN_NAME
     if not path.is_file():
-        write_bytes(path, (json.dumps(plan, indent=1) + "\n").encode())
+        write_json(path, plan)
         return
     try:
-        found = json.loads(path.read_bytes())
-        if not isinstance(found, dict):
-            raise ValueError("it holds no settings")
+        found = parse_object(path.read_bytes())
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): remove {staging.parent} and convert again") from error
     # through JSON, so that tuples compare equal to lists

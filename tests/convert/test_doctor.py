@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_dry_run_is_the_same(tree, tmp_path, capsys):
 def test_problems_come_with_their_mend(tree, planes_dataset, capsys, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
-    monkeypatch.setattr("convert.doctor._available_memory_bytes", lambda: 10**8)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=10**8))
     monkeypatch.setattr("resource.getrlimit", lambda which: (64, 64))
     assert doctor(RunOptions(tree / "train", planes_dataset, workers=64)) == 1
     text = capsys.readouterr().out

@@ -7,7 +7,10 @@ from pathlib import Path
 import processes
 import pytest
 
-from convert.processors import allowed_processors, cgroup_processors
+from convert.doctor import _machine_problems
+from convert.job.options import RunOptions
+from convert.processors import allowed_processors, cgroup_processors, usable_processors
+from convert.verify import VerifyOptions
 from tinydarknet.processors import Share, feed_threads, memory_nodes, share_of_rank
 
 INFINITE = float("inf")
@@ -94,6 +97,27 @@ def test_a_cgroup_limits_the_processors(tmp_path):
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("300000")
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
     assert cgroup_processors(tmp_path) == 3
+
+
+@pytest.mark.parametrize(("quota", "workers"), [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 56)])
+def test_conversions_start_no_more_workers_than_the_quota_has_time_for(tmp_path, monkeypatch, quota, workers):
+    """On 56 processors."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(56)))
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    monkeypatch.setattr("convert.processors._CGROUP", tmp_path)
+    assert usable_processors() == RunOptions(tmp_path, tmp_path).workers == VerifyOptions(tmp_path).workers == workers
+    assert bool(_machine_problems(RunOptions(tmp_path, tmp_path, workers=3), 1)) == (workers < 3)
+
+
+def test_the_quota_of_a_service_counts_and_those_above_it(tmp_path):
+    membership = tmp_path / "cgroup"
+    membership.write_text("1:cpu,cpuacct:/elsewhere\n0::/system.slice/train.service\n")
+    folder = tmp_path / "system.slice" / "train.service"
+    folder.mkdir(parents=True)
+    (folder / "cpu.max").write_text("400000 100000\n")
+    assert cgroup_processors(tmp_path, membership) == 4
+    (folder.parent / "cpu.max").write_text("300000 100000\n")
+    assert cgroup_processors(tmp_path, membership) == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")

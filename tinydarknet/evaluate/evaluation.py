@@ -9,15 +9,15 @@ import numpy as np
 
 from convert.dataset import Dataset
 from convert.dataset.manifest import Manifest
-from convert.durable_files import write_bytes
 from convert.errors import UserError
+from convert.json_fields import write_json
 from tinydarknet import device as devices
 from tinydarknet.darknet_weights import load_any
 from tinydarknet.device import Device
 from tinydarknet.evaluate.options import EvaluateOptions
 from tinydarknet.evaluate.passes import ScoredImages, classifier_for, score_images
 from tinydarknet.evaluate.result import EvaluationResult
-from tinydarknet.evaluate.result_folder import to_json, write_folder
+from tinydarknet.evaluate.result_folder import write_folder
 from tinydarknet.evaluate.tables import SizeRow
 from tinydarknet.evaluate.worst import WorstInputs, draw_inputs
 from tinydarknet.feed.loader import open_eval_feed
@@ -136,7 +136,7 @@ def write_results(options: EvaluateOptions, result: EvaluationResult) -> None:
     print(result.circumstances["feed"], *result.lines(), sep="\n")
     try:
         if options.json is not None:
-            write_bytes(options.json, to_json(result.fields()).encode())
+            write_json(options.json, result.fields())
         if options.report_dir is not None:
             keys = Dataset(options.val_data_path, map_shards=False).index.column("key").to_pylist()
             names = write_folder(options.report_dir, result, keys, figures=options.plots)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from convert.contact_sheet import Tile, draw_sheet
 from convert.durable_files import published, write_bytes
+from convert.json_fields import to_json, write_json
 from tinydarknet.evaluate import plots
 from tinydarknet.evaluate.result import EvaluationResult
 from tinydarknet.evaluate.tables import (
@@ -49,7 +49,7 @@ def write_folder(folder: Path, result: EvaluationResult, keys: list[str], *, fig
     texts = {
         "classes.csv": csv_text(ClassRow, classes),
         "confusion.csv": csv_text(ConfusedPair, pairs),
-        "calibration.json": to_json(dataclasses.asdict(result.calibration)),
+        "calibration.json": to_json(result.calibration),
         "worst.csv": csv_text(WorstImage, worst),
     }
     if len(result.sizes) > 1:
@@ -65,13 +65,8 @@ def write_folder(folder: Path, result: EvaluationResult, keys: list[str], *, fig
         "confused": [dataclasses.asdict(pair) for pair in pairs[:SUMMARY_PAIRS]],
         "worst": [dataclasses.asdict(row) for row in worst],
     }
-    write_bytes(folder / SUMMARY_NAME, to_json({**result.fields(), **head, "files": sorted(names)}).encode())
+    write_json(folder / SUMMARY_NAME, {**result.fields(), **head, "files": sorted(names)})
     return [*sorted(names), SUMMARY_NAME]
-
-
-def to_json(fields: dict[str, Any]) -> str:
-    """As indented JSON with a newline at the end."""
-    return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_images(path: Path, scores: np.ndarray, keys: list[str]) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from convert.dataset.manifest import ClassEntry
-from convert.durable_files import sha256_file, write_bytes
+from convert.durable_files import sha256_file
 from convert.errors import UserError
+from convert.json_fields import from_json, parse_object, write_json
 from tinydarknet.colour import plain_matrix
 from tinydarknet.export.design import Design, InputKind, OutputKind
 from tinydarknet.model.description import RunState
@@ -92,8 +92,7 @@ def card_path(path: Path) -> Path:
 
 def write_card(path: Path, card: ModelCard) -> None:
     """Write the card of the exported file `path`."""
-    fields = {"version": CARD_VERSION, **dataclasses.asdict(card)}
-    write_bytes(card_path(path), (json.dumps(fields, indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(card_path(path), {"version": CARD_VERSION, **dataclasses.asdict(card)})
 
 
 def read_card(path: Path) -> ModelCard:
@@ -104,24 +103,17 @@ def read_card(path: Path) -> ModelCard:
     """
     beside = card_path(path)
     try:
-        fields = json.loads(beside.read_bytes())
+        fields = parse_object(beside.read_bytes())
         version = fields.pop("version", None)
         if version != CARD_VERSION:
             raise UserError(f"{beside} is of version {version!r}, this program reads {CARD_VERSION}: export again")
-        card = ModelCard(
-            **{
-                **fields,
-                "inputs": tuple(TensorEntry(**entry) for entry in fields["inputs"]),
-                "outputs": tuple(TensorEntry(**entry) for entry in fields["outputs"]),
-                "classes": tuple(ClassEntry(**entry) for entry in fields["classes"]),
-            }
-        )
+        card: ModelCard = from_json(ModelCard, fields)
         _ = card.image_size, card.batch, card.output
     except FileNotFoundError as error:
         raise UserError(
             f"{path} has no card {beside.name} beside it, which names its classes: export it again"
         ) from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, IndexError) as error:
         raise UserError(f"{beside} is damaged ({error}): export the network again") from error
     if card.sha256 != sha256_file(path):
         raise UserError(f"{path} is not the file that {beside.name} describes, its SHA-256 differs: export it again")

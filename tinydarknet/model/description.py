@@ -6,10 +6,10 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from convert.dataset.manifest import ClassEntry, Manifest
 from convert.errors import UserError
+from convert.json_fields import from_json, parse_object
 from tinydarknet.colour import Normalization
 from tinydarknet.model.architecture import VARIANTS, VariantName
 
@@ -76,21 +76,11 @@ class Description:
         Raises:
             ValueError: it is something else, or of another version.
         """
-        fields: dict[str, Any] = json.loads(text)
-        if fields.get("version") != DESCRIPTION_VERSION:
-            raise ValueError(f"description version must be {DESCRIPTION_VERSION}, got {fields.get('version')!r}")
-        try:
-            model, run = fields["model"], fields["run"]
-            described = ModelDescription(
-                **{
-                    **model,
-                    "classes": tuple(ClassEntry(**entry) for entry in model["classes"]),
-                    "normalization": Normalization(**{k: tuple(v) for k, v in model["normalization"].items()}),
-                }
-            )
-            return Description(described, RunState(**run) if run is not None else None)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"the description does not have the expected fields ({error})") from error
+        fields = parse_object(text)
+        version = fields.pop("version", None)
+        if version != DESCRIPTION_VERSION:
+            raise ValueError(f"description version must be {DESCRIPTION_VERSION}, got {version!r}")
+        return from_json(Description, fields)
 
 
 def plain_classes(count: int) -> tuple[ClassEntry, ...]:

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from convert.errors import UserError
-from tinydarknet.run_folder.dataset_card import DatasetCard, card_from
+from convert.json_fields import from_json
+from tinydarknet.run_folder.dataset_card import DatasetCard
 from tinydarknet.run_folder.folder import CONFIG_NAME, ENVIRONMENT_NAME
 from tinydarknet.run_folder.log_reader import RunLog, read_log
 
@@ -80,8 +81,8 @@ def read_run(path: Path) -> RunRecord:
     log = read_log(path)
     environment = _object(path / ENVIRONMENT_NAME)
     try:
-        datasets = {part: card_from(card) for part, card in environment.pop("datasets", {}).items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        datasets = from_json(dict[str, DatasetCard], environment.pop("datasets", {}), "datasets")
+    except ValueError as error:
         raise UserError(
             f"{path / ENVIRONMENT_NAME} is damaged, its datasets are no cards ({error}): restore it"
         ) from error

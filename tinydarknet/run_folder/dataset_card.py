@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -84,24 +82,4 @@ def dataset_card(path: Path, manifest: Manifest) -> DatasetCard:
         left_out=len(manifest.skipped),
         left_out_reasons=tuple(Counter(item.reason for item in manifest.skipped).most_common()),
         left_out_named=manifest.skipped[:SKIPPED_NAMED_MAX],
-    )
-
-
-def card_from(fields: Mapping[str, Any]) -> DatasetCard:
-    """The card whose `dataclasses.asdict` went through JSON.
-
-    Raises:
-        KeyError, TypeError, ValueError: the fields are not a card's.
-    """
-    fewest, median, most = fields["images_per_class"]
-    return DatasetCard(
-        **{
-            **fields,
-            "encoding": Encoding(**fields["encoding"]),
-            "images_per_class": (fewest, median, most),
-            "versions": dict(fields["versions"]),
-            "treated": tuple(Treatment(**entry) for entry in fields["treated"]),
-            "left_out_reasons": tuple((reason, count) for reason, count in fields["left_out_reasons"]),
-            "left_out_named": tuple(SkippedItem(**entry) for entry in fields["left_out_named"]),
-        }
     )

@@ -17,8 +17,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from convert.durable_files import write_bytes
 from convert.errors import UserError
+from convert.json_fields import write_json
 
 CONFIG_NAME = "config.json"
 ENVIRONMENT_NAME = "environment.json"
@@ -55,8 +55,7 @@ class RunFolder:
 
     def write_json(self, name: str, fields: Mapping[str, Any]) -> None:
         """Write `fields` to the file `name`, whole or not at all."""
-        text = json.dumps(fields, indent=1, ensure_ascii=False, default=str)
-        write_bytes(self.path / name, (text + "\n").encode())
+        write_json(self.path / name, fields)
 
 
 def open_run_folder(path: Path | None, resume: bool, root: Path = Path("runs")) -> RunFolder:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 import zlib
-from types import FrameType
 
 import numpy as np
 from mindspore import Tensor
@@ -131,19 +129,10 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.received = False
-        self._previous: dict[int, object] = {}
 
-    def __enter__(self) -> StopRequest:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.received = True  # whichever signal: MindSpore makes SIGTERM of a SIGINT while a graph runs
+    def note(self, _number: int, _frame: object) -> None:
+        """Take a signal, whichever: MindSpore makes SIGTERM of a SIGINT while a graph runs."""
+        self.received = True
 
     def agreed(self, run: Run) -> bool:
         """Whether any rank has received one; all ranks must call this, and come to the same answer."""
