@@ -8,6 +8,11 @@ before the ranks wait for it. Linux only, like msrun.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import os
 import re
@@ -27,7 +32,7 @@ import psutil
 
 from convert.cli import EXIT_USER_ERROR, Command, main_single
 from convert.errors import UserError, require_at_least
-from convert.signals import handled
+from convert.signals import handled, stopping
 from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE
 
 LAST_LINES = 15
@@ -104,8 +109,7 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
         raise UserError(f"cannot make the folder {log_dir} ({error.strerror}): choose another --log-dir") from error
     program = script or Path(__file__).parent / options.program / "__main__.py"
     relay = _StopRelay()
-    kept_by_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    with handled((signal.SIGTERM, signal.SIGINT, *(() if kept_by_nohup else (signal.SIGHUP,))), relay.stop):
+    with handled(stopping(), relay.stop):
         print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
         process = subprocess.Popen(
             [str(msrun), *_msrun_arguments(options, log_dir), str(program), *program_arguments],

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 from convert.errors import UserError
+from convert.processors import require_shared_memory
 
 T = TypeVar("T")
 AtWork = Callable[[], Mapping[int, str]]
@@ -53,6 +54,7 @@ def process_pool(workers: int, preload: Sequence[str], advice: str, at_work: AtW
     Raises:
         UserError: a worker process has died.
     """
+    require_shared_memory()
     context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload(list(preload))
     others = set(multiprocessing.active_children())

@@ -93,7 +93,7 @@ SAMPLES = {
         struct.pack("<HHII", 339, 3, 1, 2), struct.pack("<HHII", 339, 3, 1, 1)
     ),
     "floats of 0 to 1": lambda: tiff((GREY / 255).astype(np.float32)),
-    "16 bits of colour": lambda: cv2.imencode(".png", odd.pixels()[..., ::-1].astype(np.uint16) * 257)[1].tobytes(),
+    "16 bits of colour": cv2.imencode(".png", odd.pixels()[..., ::-1].astype(np.uint16) * 257)[1].tobytes,
     "grey with alpha": lambda: odd.saved(Image.fromarray(np.dstack([GREY, GREY]), "LA"), "PNG"),
     "transparent palette": lambda: odd.saved(
         Image.fromarray(odd.pixels()).quantize(250), "PNG", transparency=bytes(250)
