@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+
 def guard_start() -> None:
     """Until a command has begun, end this process at Ctrl+C with one word: its libraries take a second to load."""
 

@@ -28,7 +28,7 @@ def expand(arguments: Sequence[str], options: type) -> list[str]:
     import yaml
 
     try:
-        fields = yaml.load(path.read_text(encoding="utf-8"), _loader())  # noqa: S506, of words and lists alone
+        fields = yaml.load(path.read_text(encoding="utf-8"), _loader())
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"cannot read the options in {path}: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict):
@@ -65,7 +65,9 @@ def _words(fields: dict[str, Any], options: type, path: Path, prefix: str = "") 
     known = {field.name: field for field in dataclasses.fields(options)}
     for name, value in fields.items():
         if f"--{name}".replace("_", "-") == FLAG:
-            raise ValueError(f"{path} names a file of options itself: put all options into one, {name} is for the command line")
+            raise ValueError(
+                f"{path} names a file of options itself: put all options into one, {name} is for the command line"
+            )
         if name not in known:
             raise ValueError(f"{path} has an unknown option {prefix}{name!s}: known are {', '.join(sorted(known))}")
         option = f"--{prefix}{name}".replace("_", "-")

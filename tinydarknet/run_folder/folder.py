@@ -17,8 +17,9 @@ import subprocess
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from convert.durable_files import require_utf8
 from convert.errors import UserError
 from convert.json_fields import write_json
 
@@ -37,6 +38,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
+        self._lock: IO[str] | None = None
 
     @property
     def best(self) -> Path:
@@ -66,6 +68,11 @@ class RunFolder:
         """Hold the folder until this process ends; raises BlockingIOError if another one does."""
         self._lock = (self.path / LOCK_NAME).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def unlock(self) -> None:
+        """Let another process train here."""
+        if self._lock is not None:
+            self._lock.close()
 
     def write_json(self, name: str, fields: Mapping[str, Any]) -> None:
         """Write `fields` to the file `name`, whole or not at all."""

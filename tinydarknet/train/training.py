@@ -60,6 +60,7 @@ def train(config: TrainConfig) -> int:
         return _finish(run, data, reporter, stop)
     finally:
         reporter.close()
+        run.folder.unlock()
 
 
 def _restore(run: Run) -> list[str]:
