@@ -136,7 +136,7 @@ def take_turn(
         rank, world_size,
     )  # fmt: skip
     opened = opening.open(_rows(directory) // options.batch_size if cold else _ENDLESS_STEPS)
-    with contextlib.closing(opened.batches()) as batches:
+    with contextlib.closing(opened.reused()) as batches:
         for _ in range(0 if cold else _WARMUP_BATCHES):
             next(batches)
         anonymous_mb = process_memory_mb("RssAnon")

@@ -159,6 +159,7 @@ def _measure(
 
 
 def _opening(options: StepTimeOptions, data: Path, device: Device) -> TrainingFeed:
+    from benchmarks.instruments.hooks import delaying
     from benchmarks.instruments.training_feed import TrainingFeed
     from convert.dataset.manifest import load_manifest
 
@@ -172,7 +173,7 @@ def _opening(options: StepTimeOptions, data: Path, device: Device) -> TrainingFe
         raise UserError("one rank has no all-reduce to slow: add --ranks 2")
     return TrainingFeed(
         data, encoding, options.feed, options.batch_size, options.image_size, options.threads,
-        device.rank, device.world_size,
+        device.rank, device.world_size, delaying(options.slow, options.slow_ms),
     )  # fmt: skip
 
 

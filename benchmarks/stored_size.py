@@ -101,16 +101,16 @@ def _source_rgb(path: Path) -> np.ndarray:
 
 def _stored_crop(records: Any, row: int, box: tuple[int, ...], size: int) -> np.ndarray:
     """What the network sees of a stored image: RGB grey levels, float [S, S, 3], clipped to what a pixel can be."""
+    from convert.image.planes import to_rgb_nearest
     from tinydarknet.colour import DARKNET, plain_matrix
     from tinydarknet.feed.augment import Windows
-    from tinydarknet.feed.planes import resize_planes
+    from tinydarknet.feed.crops import resize_planes
 
     y, uv = np.empty((1, 1, size, size), np.uint8), np.empty((1, 2, size // 2, size // 2), np.uint8)
     edges = [np.array([value]) for value in box]
     resize_planes(records, np.array([row]), Windows(*edges, flip=np.array([False])), y, uv)
-    matrix = 255 * plain_matrix(DARKNET)
-    ycc = np.concatenate([y[0], uv[0].repeat(2, axis=1).repeat(2, axis=2)]).astype(float)
-    return np.clip(np.moveaxis(ycc, 0, -1) @ matrix[:, :3].T + matrix[:, 3], 0, 255)
+    rgb = to_rgb_nearest(y[0], uv[0], 255 * plain_matrix(DARKNET).astype(float))
+    return np.clip(np.moveaxis(rgb, 0, -1), 0, 255)
 
 
 def _source_crop(source: np.ndarray, stored: tuple[int, int], box: tuple[int, ...], size: int) -> np.ndarray:

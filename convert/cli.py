@@ -15,11 +15,13 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from convert.errors import UserError
+
+Parsed = tuple[Callable[[Any], int | None], object]
+"""What carries a command out, and its options."""
 
 EXIT_OK = 0
 EXIT_USER_ERROR = 1
@@ -46,7 +48,7 @@ def main_single(
 ) -> NoReturn:
     """Parse `argv` (the process's own by default, or what `expand` makes of it) for one command, run it, exit with its status."""
 
-    def parse() -> Any:
+    def parse() -> Parsed:
         import tyro
 
         try:
@@ -54,7 +56,7 @@ def main_single(
         except ValueError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(EXIT_BAD_OPTIONS)
-        return partial(command.action, _finite(tyro.cli(command.options, prog=prog, args=words)))
+        return command.action, _finite(tyro.cli(command.options, prog=prog, args=words))
 
     sys.exit(_run(parse))
 
@@ -64,7 +66,7 @@ def main_subcommands(
 ) -> NoReturn:
     """Parse `argv` for the named sub-command, run it, exit with its status."""
 
-    def parse() -> Any:
+    def parse() -> Parsed:
         import tyro
 
         by_type = {command.options: command.action for command in commands.values()}
@@ -74,7 +76,7 @@ def main_subcommands(
             description=description,
             args=argv,
         )
-        return partial(by_type[type(options)], _finite(options))
+        return by_type[type(options)], _finite(options)
 
     sys.exit(_run(parse))
 
@@ -127,7 +129,7 @@ def _escape_output() -> None:
             setattr(sys, name, wrapped)
 
 
-def _run(parse: Callable[[], Callable[[], int | None]]) -> int:
+def _run(parse: Callable[[], Parsed]) -> int:
     if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.default_int_handler):
         signal.signal(signal.SIGINT, signal.default_int_handler)  # guard_start has done its part
     _fill_closed_streams()
@@ -148,19 +150,20 @@ def _run(parse: Callable[[], Callable[[], int | None]]) -> int:
     return status
 
 
-def _carried_out(parse: Callable[[], Callable[[], int | None]]) -> int:
+def _carried_out(parse: Callable[[], Parsed]) -> int:
+    options: object = None
     try:
-        action = parse()
+        action, options = parse()
         _escape_output()
         if not _has_working_folder():
             raise UserError("the working folder does not exist any more: change into one that does (cd)")
-        return action() or EXIT_OK
+        return action(options) or EXIT_OK
     except SystemExit as ended:  # --help, or options that cannot be
         if isinstance(ended.code, str):
             raise
         return ended.code or EXIT_OK
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}{_options_to_see(error, options)}", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -172,6 +175,12 @@ def _has_working_folder() -> bool:
         return bool(Path.cwd())
     except OSError:
         return False
+
+
+def _options_to_see(error: UserError, options: object) -> str:
+    """The command's own options among the parameters that would help."""
+    names = [f"--{name.replace('_', '-')}" for name in error.parameters if hasattr(options, name)]
+    return f" (see {', '.join(names)})" if names else ""
 
 
 def _output_closed() -> bool:

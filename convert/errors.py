@@ -1,4 +1,9 @@
-"""The exceptions that are meant for people, and the checks of options whose messages are."""
+"""The exceptions that are meant for people, and the checks of options whose messages are.
+
+UserError               something the user can put right; every other is one
+    BadValueError       a value that cannot be used; a ValueError too
+BadImageError           an image that must not get into a dataset; never leaves a conversion
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,28 @@ class UserError(Exception):
     The message is one sentence or two: what is wrong, where (path, shard, row or key), what to do.
     Commands print it without a traceback and exit with status 1.
     """
+
+    parameters: tuple[str, ...] = ()
+    """Names of the parameters that another value would help; a command adds its options of these names."""
+
+    def __init__(self, message: str, *parameters: str) -> None:
+        super().__init__(message, *parameters)
+        self.parameters = parameters
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class BadValueError(UserError, ValueError):
+    """A value that cannot be used."""
+
+    def __init__(self, name: str, rule: str, value: object) -> None:
+        """Say that the parameter `name` breaks the `rule` ("must be ..."), having this `value`."""
+        super().__init__(f"{name} {rule}, got {value!r}", name)
+        self.name, self.rule, self.value = name, rule, value
+
+    def __reduce__(self) -> tuple[type[BadValueError], tuple[str, str, object]]:
+        return type(self), (self.name, self.rule, self.value)
 
 
 class BadImageError(Exception):

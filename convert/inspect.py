@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import pyarrow as pa
 import tyro
 
 from convert.contact_sheet import Tile, check_sheet_path, draw_sheet
@@ -19,45 +15,7 @@ from convert.dataset.duplicates import duplicate_groups
 from convert.dataset.manifest import Manifest
 from convert.durable_files import asked_for
 
-GROUP = "convert.inspect"
-
-View = Callable[[Path, np.ndarray], np.ndarray]
-"""From a dataset directory and row numbers, int64 [rows], to uint8 [rows, n, H, W, 3]."""
-
-
-def find_views() -> dict[str, View]:
-    """All registered views by their titles, in alphabetical order."""
-    return {point.name: point.load() for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
-
-
 SHEET_IMAGES = 20
-
-
-def dataset_tiles(dataset: Dataset) -> list[Tile]:
-    """Labelled images from evenly spaced places of a dataset; every image has equally many tiles, the stored one first."""
-    rows = np.linspace(0, len(dataset) - 1, min(SHEET_IMAGES, len(dataset))).astype(np.int64)
-    # before the views, which need not tell of damage as the stored images do
-    stored = [Tile(dataset.rgb(row), _caption(dataset, row)) for row in rows.tolist()]
-    views = {title: view(dataset.directory, rows) for title, view in find_views().items()}
-    tiles = []
-    for place, tile in enumerate(stored):
-        tiles.append(tile)
-        for title, pictures in views.items():
-            tiles += [Tile(picture, (f"{title} {turn}",)) for turn, picture in enumerate(pictures[place], 1)]
-    return tiles
-
-
-def _caption(dataset: Dataset, row: int) -> tuple[str, str]:
-    label = dataset.labels[row]
-    action, reason = (dataset.index.column(name)[row].as_py() for name in ("action", "reason"))
-    return (
-        f"{dataset.ids[row]}: {label} {dataset.classes[label].name.split(',')[0]}",
-        f"{dataset.widths[row]}x{dataset.heights[row]} {reason or action}",
-    )
-
-
-_BATCH_ROWS = 1 << 14
-"""Rows that are Python objects at a time."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +31,7 @@ class InspectOptions:
     out: Path | None = None
     """File for the extracted image; default: its own name, in the working folder."""
     sheet: Path | None = None
-    """Draw labelled images, and what training makes of each, into this file (.png) instead."""
+    """Draw labelled images into this file (.png) instead; tinydarknet.preview draws what training makes of them."""
     against: Path | None = None
     """Look for duplicates in this dataset, too: the other split, stored alike."""
 
@@ -93,8 +51,9 @@ def inspect(options: InspectOptions) -> int:
     """Print the description, or write what was asked for; returns the exit status."""
     dataset = Dataset(options.dataset, map_shards=False)
     if options.sheet is not None:
-        draw_sheet(dataset_tiles(dataset), options.sheet)
-        print(f"{options.sheet}: {min(SHEET_IMAGES, len(dataset))} images, and what their readers make of them")
+        rows = dataset.spread_rows(SHEET_IMAGES).tolist()
+        draw_sheet([Tile(dataset.rgb(row), dataset.caption(row)) for row in rows], options.sheet)
+        print(f"{options.sheet}: {len(rows)} images")
         return 0
     if options.row is not None or options.key is not None:
         _extract(options, dataset, dataset.find(id=options.row, key=options.key))
@@ -104,7 +63,7 @@ def inspect(options: InspectOptions) -> int:
         summary(dataset.manifest),
         _class_lines(dataset),
         _size_lines(dataset),
-        _reason_lines(dataset.index),
+        _reason_lines(dataset),
         _duplicate_lines(compared),
     ]
     print("\n\n".join("\n".join(lines) for lines in parts))
@@ -114,9 +73,9 @@ def inspect(options: InspectOptions) -> int:
 def _extract(options: InspectOptions, dataset: Dataset, row: int) -> None:
     from PIL import Image
 
-    key, label, is_planes = dataset.key(row), dataset.labels[row], dataset.manifest.encoding.name == "yuv420"
-    path = options.out or Path(Path(key).stem + (".png" if is_planes else ".jpg"))
-    if is_planes or path.suffix.lower() not in (".jpg", ".jpeg"):
+    key, label, encoding = dataset.key(row), dataset.labels[row], dataset.manifest.encoding
+    path = options.out or Path(Path(key).stem + encoding.suffix)
+    if not encoding.traits.is_jpeg or path.suffix.lower() not in (".jpg", ".jpeg"):
         picture = Image.fromarray(dataset.rgb(row))
         with asked_for(path) as temporary:
             picture.save(temporary)
@@ -184,14 +143,9 @@ def _size_lines(dataset: Dataset) -> list[str]:
     return lines
 
 
-def _reason_lines(index: pa.Table) -> list[str]:
-    pairs: Counter[tuple[str, str]] = Counter()
-    for batch in index.select(["action", "reason"]).to_batches(max_chunksize=_BATCH_ROWS):
-        pairs.update(zip(*batch.to_pydict().values(), strict=True))
-    return [
-        "what was done, and why:",
-        *(
-            f"    {count:>9,}  {action}{f': {reason}' if reason else ''}"
-            for (action, reason), count in pairs.most_common()
-        ),
+def _reason_lines(dataset: Dataset) -> list[str]:
+    lines = [
+        f"    {images:>9,}  {action}{f': {reason}' if reason else ''}"
+        for action, reason, images in dataset.treatments()
     ]
+    return ["what was done, and why:", *lines]

@@ -74,7 +74,7 @@ def _faults(directory: Path, manifest: Manifest, number: int, rows: pa.Table, de
         payload = shard_bytes[offset : offset + length]
         if zlib.crc32(payload.data) != crc32:
             faults.append(f"{shard.name}: the image {key} is damaged (its CRC-32 differs)")
-        elif decode and manifest.encoding.name != "yuv420" and (why := libjpeg_warning(payload.tobytes())):
+        elif decode and manifest.encoding.traits.is_jpeg and (why := libjpeg_warning(payload.tobytes())):
             faults.append(f"{shard.name}: the image {key} does not decode ({why})")
     return faults
 
@@ -185,10 +185,10 @@ def _index_faults(dataset: Dataset) -> Iterator[str]:
     wanted = np.repeat(np.arange(len(manifest.shards)), [shard.rows for shard in manifest.shards])
     if not np.array_equal(dataset.column("shard"), wanted):
         yield f"{INDEX_NAME}: its rows per shard are not those of {MANIFEST_NAME}"
-    if manifest.encoding.name == "yuv420":
-        height, width, length = dataset.heights, dataset.widths, dataset.column("length")
-        for row in np.flatnonzero(height * width * 3 != length.astype(np.int64) * 2)[:5]:
-            yield f"{INDEX_NAME}: {dataset.key(row)} has {length[row]} bytes, not those of {height[row]}x{width[row]} planes"
+    lengths = dataset.column("length")
+    for row in np.flatnonzero(~manifest.encoding.sizes_fit(lengths, dataset.heights, dataset.widths))[:5]:
+        size = f"{dataset.widths[row]}x{dataset.heights[row]}"
+        yield f"{INDEX_NAME}: {dataset.key(row)} has {lengths[row]} bytes, not those of {size} in {manifest.encoding.name}"
 
 
 def _shard_faults(options: VerifyOptions, manifest: Manifest, index: pa.Table) -> tuple[list[str], float]:

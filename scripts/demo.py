@@ -106,7 +106,7 @@ def main() -> int:
     )  # fmt: skip
 
     demo.run(
-        "draw a sheet", "-m", "convert", "inspect", dataset / "train", "--sheet", run / "sheet.png", outcome=_last_line
+        "draw a sheet", "-m", "tinydarknet.preview", dataset / "train", "--out", run / "sheet.png", outcome=_last_line
     )
     demo.run("report", "-m", "tinydarknet.report", "--runs", run, outcome=_last_line)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convert.errors import BadValueError
+
 RGB_FROM_YCC = np.array([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]])
 """Full-range BT.601 as JFIF fixes it (ITU-T T.871, section 7); its chroma is centred on 128."""
 
@@ -21,20 +23,23 @@ LUMA_OF_RGB = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class Normalization:
-    """What the network subtracts and divides by, per RGB channel, in grey levels (0 to 255)."""
+    """What the network subtracts and divides by, per RGB channel, in grey levels (0 to 255).
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    The default is ImageNet's, which the reference recipe, torchvision, timm and MindCV share.
+    """
+
+    mean: tuple[float, float, float] = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+    std: tuple[float, float, float] = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
     def __post_init__(self) -> None:
-        if len(self.mean) != 3 or len(self.std) != 3:
-            raise ValueError(f"mean and std take three channels each, got {self.mean} and {self.std}")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != 3 or not np.isfinite(getattr(self, name)).all():
+                raise BadValueError(name, "must be three numbers", getattr(self, name))
         if min(self.std) <= 0:
-            raise ValueError(f"std must be positive, got {self.std}")
+            raise BadValueError("std", "must be positive", self.std)
 
 
-IMAGENET = Normalization(mean=(0.485 * 255, 0.456 * 255, 0.406 * 255), std=(0.229 * 255, 0.224 * 255, 0.225 * 255))
-"""The reference recipe's."""
+IMAGENET = Normalization()
 
 DARKNET = Normalization(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
 """Darknet's: RGB divided by 255, nothing subtracted."""
@@ -87,6 +92,21 @@ def colour_matrices(normalization: Normalization, factors: ColourFactors, luma_m
     matrices = _turns_about_grey(factors.hue) @ RGB_FROM_YCC @ jitter
     matrices[:, :, 3] -= np.asarray(normalization.mean)
     return (matrices / np.asarray(normalization.std)[None, :, None]).astype(np.float32)
+
+
+def rgb_from_planes(y: np.ndarray, uv: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """What every network's first cell computes, plainly: the reference that the others are tested against.
+
+    Args:
+        y: uint8 [B, 1, S, S].
+        uv: uint8 [B, 2, S/2, S/2]; each sample serves its 2x2 pixels.
+        colour: float32 [B, 3, 4].
+
+    Returns:
+        float32 [B, 3, S, S].
+    """
+    ycc = np.concatenate([y, uv.repeat(2, axis=2).repeat(2, axis=3)], axis=1).astype(np.float64)
+    return (np.einsum("bij,bjhw->bihw", colour[:, :, :3], ycc) + colour[:, :, 3, None, None]).astype(np.float32)
 
 
 def matrices_for_rgb(matrices: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from tinydarknet.colour import IMAGENET, Normalization
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.loader import FeedName
 from tinydarknet.model.architecture import IMAGE_MULTIPLE, VariantName
+from tinydarknet.model.description import AmpDtype
 
 DeviceTarget = Literal["auto", "Ascend", "GPU", "CPU"]
 FeedOption = Annotated[FeedName, tyro.conf.arg(aliases=("--decode",))]
@@ -31,6 +32,11 @@ class DeviceConfig:
     """auto takes the Ascend device where there is one, else the CPU, and says which."""
     device_id: int = 0
     """Card number; ranks started by msrun take theirs from it."""
+    jit_level: Literal["auto", "O0", "O1", "O2"] = "auto"
+    """How far MindSpore compiles: O0 kernel by kernel, O1 fused, O2 the whole graph; auto leaves it to MindSpore, which
+    takes O2 on the first Ascend 910 and O0 on later ones."""
+    deterministic: bool = False
+    """On Ascend, only kernels and collectives that give the same bits each time, slower; the CPU always does."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "device_id")
@@ -75,7 +81,10 @@ class OptimizerConfig:
     nesterov: bool = False
     """Nesterov's momentum."""
     is_dynamic_loss_scale: bool = False
-    """Let the loss scale follow overflows, starting from loss_scale."""
+    """Let the loss scale follow overflows, starting from loss_scale; with float16 on an Ascend whose arithmetic
+    overflows to infinity (910B and later) it always does, unless fixed_loss_scale is given."""
+    fixed_loss_scale: bool = False
+    """Keep loss_scale as it is there too."""
     loss_scale: float = 1024.0
     """Factor on the loss before the gradient, taken out again before the update."""
     label_smooth_factor: float = 0.1
@@ -87,9 +96,13 @@ class OptimizerConfig:
     """Of the moving average of the weights; 0 for none. With it, evaluation scores the average, and the average is a
     checkpoint's own weights, with the raw ones beside them for going on."""
     amp_level: AmpLevel = "auto"
-    """Mixed precision; auto is O3 on Ascend, O2 on the GPU, O0 on the CPU."""
+    """Mixed precision; auto is O3 on Ascend, O2 on the GPU, O0 on the CPU. Evaluation runs at the same level."""
+    amp_dtype: AmpDtype = "float16"
+    """What mixed precision lowers to; bfloat16 needs a 910B or later."""
 
     def __post_init__(self) -> None:
+        if self.is_dynamic_loss_scale and self.fixed_loss_scale:
+            raise ValueError("is_dynamic_loss_scale and fixed_loss_scale exclude each other, got both")
         require_at_least(self, 0, "weight_decay")
         require_at_least(self, 1, "loss_scale", "gradient_accumulation")
         for name in ("momentum", "label_smooth_factor", "ema_decay"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import numpy as np
 
 from convert.errors import UserError
 from convert.processors import allowed_processors, cgroup_processors
-from tinydarknet.config import AmpLevel, DeviceConfig
+from tinydarknet.ascend import CHIPS, DRIVER, Chip, present_chip, reason_of
+from tinydarknet.config import AmpLevel, DeviceConfig, OptimizerConfig
+from tinydarknet.model.description import AmpDtype
 from tinydarknet.processors import Share, bind, feed_threads, memory_nodes, share_of_rank
 
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
@@ -27,6 +30,12 @@ RANKS_VARIABLE = "MS_WORKER_NUM"
 LOCAL_RANK_VARIABLE = "DEVICE_ID"
 LOCAL_RANKS_VARIABLE = "TINYDARKNET_LOCAL_RANKS"
 """Ranks on this host; set by tinydarknet.launch. Without it all ranks are taken to be on this host."""
+
+LOST_CONNECTION = re.compile(
+    r"The state of the cluster is error|Launch kernel failed: \S*All(Reduce|Gather)|Kill this process with SIGTERM"
+    r"|connection to the other ranks is lost"
+)
+"""What a rank says, and MindSpore in its name, when it misses the others."""
 
 EXIT_TERMINATED = 75
 """A run that was told to stop, saved, and stopped: EX_TEMPFAIL of sysexits.h, 'try again later'."""
@@ -42,6 +51,8 @@ class Device:
     world_size: int
     feed_threads: int = 1
     """Threads that make this rank's batches."""
+    soc: str = ""
+    """The Ascend's generation as MindSpore names it; empty where it is none, or one that is not known here."""
 
     @property
     def is_first(self) -> bool:
@@ -51,6 +62,21 @@ class Device:
     def amp_level(self, wanted: AmpLevel) -> str:
         """The mixed precision level: the reference's per device unless one is wanted."""
         return {"Ascend": "O3", "GPU": "O2"}.get(self.target, "O0") if wanted == "auto" else wanted
+
+    @property
+    def chip(self) -> Chip | None:
+        """What this generation of the Ascend can do."""
+        return CHIPS.get(self.soc)
+
+    def follows_overflows(self, config: OptimizerConfig) -> bool:
+        """Whether the loss scale is dynamic: as wanted, else where float16 overflows to infinity."""
+        lowers = self.amp_level(config.amp_level) != "O0" and config.amp_dtype == "float16"
+        overflows = self.chip is not None and not self.chip.hides_overflow
+        return config.is_dynamic_loss_scale or (lowers and overflows and not config.fixed_loss_scale)
+
+    def supports(self, dtype: AmpDtype) -> bool:
+        """Whether networks can be lowered to this type here."""
+        return dtype == "float16" or (self.target == "Ascend" and (self.chip is None or self.chip.has_bfloat16))
 
 
 def set_up(config: DeviceConfig, seed: int = 0) -> tuple[Device, list[str]]:
@@ -81,14 +107,29 @@ def set_up(config: DeviceConfig, seed: int = 0) -> tuple[Device, list[str]]:
             ms.set_device(target)
         else:
             ms.set_device(target, config.device_id)
+        ms.set_context(mode=ms.GRAPH_MODE)
+        if config.jit_level != "auto":
+            ms.set_context(jit_config={"jit_level": config.jit_level})
+        if config.deterministic and target != "CPU":  # before the ranks meet, for their collectives too
+            ms.set_deterministic(True)
+        ms.set_seed(seed)
+        rank, world_size = (0, 1) if ranks == 1 else _join_ranks(ranks)
+        if target != "CPU":
+            _try_device()
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"cannot use device {target} {config.device_id} ({str(error).splitlines()[0]}): choose another --device-id, or --device-target CPU"
+            f"cannot use device {target} {config.device_id} ({reason_of(error)}): see whether npu-smi info lists it as "
+            "free and healthy; choose another --device-id, or --device-target CPU"
         ) from error
-    ms.set_context(mode=ms.GRAPH_MODE)
-    ms.set_seed(seed)
-    rank, world_size = (0, 1) if ranks == 1 else _join_ranks(ranks)
-    return Device(target, rank, world_size, threads), notes
+    chip = present_chip() if target == "Ascend" else None
+    return Device(target, rank, world_size, threads, chip.name if chip else ""), notes
+
+
+def _try_device() -> None:
+    """One addition: set_device only stores its setting, a busy or broken card fails at the first operator."""
+    import mindspore as ms
+
+    ms.ops.add(ms.Tensor([1.0]), ms.Tensor([1.0])).asnumpy()
 
 
 def _keep_to_share(ranks: int) -> tuple[int, list[str]]:
@@ -115,8 +156,10 @@ def _join_ranks(ranks: int) -> tuple[int, int]:
     try:
         init()
     except RuntimeError as error:
+        if "timed out node" in str(error):  # the scheduler's, after a rank was lost
+            raise UserError(f"ranks do not answer any longer ({reason_of(error)})") from error
         raise UserError(
-            f"{ranks} ranks could not find each other ({str(error).splitlines()[0]}): choose another --master-port, "
+            f"{ranks} ranks could not find each other ({reason_of(error)}): choose another --master-port, "
             "or check that every host reaches --master-addr"
         ) from error
     world_size = get_group_size()
@@ -194,7 +237,7 @@ def _has_avx512() -> bool:
 
 def _has_ascend() -> bool:
     """Whether MindSpore finds CANN and a card; it logs warnings where it does not, so look for the driver first."""
-    if not Path("/dev/davinci_manager").exists():
+    if not DRIVER.exists():
         return False
     import mindspore as ms
 

@@ -33,7 +33,7 @@ import psutil
 from convert.cli import EXIT_USER_ERROR, Command, main_single
 from convert.errors import UserError, require_at_least
 from convert.signals import handled, stopping
-from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE
+from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE, LOST_CONNECTION
 
 LAST_LINES = 15
 ANSWER_SECONDS = 20
@@ -49,10 +49,6 @@ LAUNCHER_VARIABLE = "TINYDARKNET_LAUNCHER"
 _FAILURE = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")
 _MSRUN_VERDICT = re.compile(r"^RuntimeError: Distributed job exited with exception")
 _MINDSPORE_LOG = re.compile(r"^\[(INFO|WARNING|ERROR)\] ")
-_CONNECTION_LOST = re.compile(
-    r"The state of the cluster is error|Launch kernel failed: \S*All(Reduce|Gather)|Kill this process with SIGTERM"
-)
-"""What a rank says, and MindSpore in its name, when it misses the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +278,7 @@ def _show_last_lines(log_dir: Path, rank: int | None, code: int, *, stopped: boo
     if not log.is_file():
         return
     text = log.read_text(errors="replace")
-    if not stopped and _CONNECTION_LOST.search(text):
+    if not stopped and LOST_CONNECTION.search(text):
         print(
             f"error: it lost its connection to the other ranks: see whether all hosts are up and reach each other, then "
             f"start again with --resume (its log: {log})",

@@ -72,7 +72,7 @@ def data_for_feed(feed: MeasuredFeed, given: Sequence[Path], folder: Path, rows:
             status = run(RunOptions(files, output, encoding=wanted))
         if status:
             raise UserError(f"{source} could not be converted to {wanted}")
-    if stored.name == "yuv420" and wanted != "yuv420":
+    if stored.traits.holds_planes:
         return FeedData(output, f"JPEG quality {_JPEG_QUALITY} made from planes of short side {stored.short_side}")
     return FeedData(output, f"made from the {stored.name} dataset")
 
@@ -83,7 +83,7 @@ def _unpack(directory: Path, folder: Path, rows: int) -> None:
 
     records = Dataset(directory)
     keys = records.index.column("key").to_pylist()
-    is_planes = records.manifest.encoding.name == "yuv420"
+    is_planes = records.manifest.encoding.traits.holds_planes
     for row in range(0, len(keys), max(1, len(keys) // rows)):
         wnid, name = Path(keys[row]).parts[-2:]
         path = folder / wnid / f"{row:07d}-{name}"
@@ -91,15 +91,8 @@ def _unpack(directory: Path, folder: Path, rows: int) -> None:
         path.write_bytes(_as_jpeg(records, row) if is_planes else records.payload(row).tobytes())
 
 
-def _as_jpeg(records: Dataset, row: int) -> bytes:
+def _as_jpeg(dataset: Dataset, row: int) -> bytes:
     import cv2
-    import numpy as np
 
-    height, width = int(records.heights[row]), int(records.widths[row])
-    payload = records.payload(row)
-    luma = payload[: height * width].reshape(height, width)
-    chroma = payload[height * width :].reshape(2, height // 2, width // 2)
-    cb, cr = (cv2.resize(plane, (width, height)) for plane in chroma)
-    pixels = cv2.cvtColor(np.stack([luma, cr, cb], axis=-1), cv2.COLOR_YCrCb2BGR)
-    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    _, encoded = cv2.imencode(".jpg", dataset.rgb(row)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return encoded.tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.instruments.hooks import PAGE_BYTES, FeedProbe, StageTimes
+from tinydarknet.feed.order import Stream, TrainingStream
 from tinydarknet.feed.prefetch import Batch, ThreadedFeed
 
 if TYPE_CHECKING:
@@ -24,32 +26,29 @@ _PIPELINE_BATCHES = 20
 
 
 def time_stages(opening: TrainingFeed, batches: int) -> StageTimes:
-    """Milliseconds of read, crop (or decode) and batch, for `batches` batches of a feed on one thread.
-
-    The dvpp feed's work on the hardware cannot be told apart from here: all of it is decode.
-    """
+    """Milliseconds of read, crop (or decode) and batch, for `batches` batches of a feed on one thread."""
     if opening.feed == "reference":
         return _reference_stages(opening, batches)
-    probe = FeedProbe("crop" if opening.encoding == "yuv420" else "decode")
-    with probe.attached():
-        for _ in opening.open(batches + _WARMUP_BATCHES, threads=1).batches():
-            pass
-    times = probe.times(skip=_WARMUP_BATCHES)
-    if not times["batch"]:
-        return {"decode": time_feed(opening.open(batches + 2 * _WARMUP_BATCHES, threads=1), batches, 1)}
-    return times
+    from convert.dataset import Dataset
+
+    records = Dataset(opening.directory)
+    probe = FeedProbe(records, "crop" if opening.encoding == "yuv420" else "decode", opening.timer)
+    opening = dataclasses.replace(opening, timer=probe.timer)
+    for _ in opening.open(batches + _WARMUP_BATCHES, threads=1, dataset=records).reused():
+        pass
+    return probe.times(skip=_WARMUP_BATCHES)
 
 
 def time_feed(feed: Feed, batches: int, threads: int) -> list[float]:
     """Milliseconds between `batches` batches of a feed when nothing else is at work; those made ahead are not counted."""
     ahead = _WARMUP_BATCHES + threads
-    with contextlib.closing(feed.batches()) as made:
+    with contextlib.closing(feed.reused()) as made:
         return _intervals(made, ahead, batches)
 
 
 def time_transfer(batch: Batch, columns: tuple[str, ...], batches: int) -> list[float]:
     """Milliseconds between `batches` tensors of one batch that is ready at once: what MindSpore's pipeline costs by itself."""
-    feed = ThreadedFeed(ReadyBatch(batch, columns, batches + _PIPELINE_BATCHES), threads=1)
+    feed = ThreadedFeed(ReadyBatch(batch, columns[:-2], batches + _PIPELINE_BATCHES), threads=1)
     made = feed.dataset().create_tuple_iterator(num_epochs=1, do_copy=False)
     return _intervals(made, _PIPELINE_BATCHES, batches)
 
@@ -57,10 +56,11 @@ def time_transfer(batch: Batch, columns: tuple[str, ...], batches: int) -> list[
 class ReadyBatch:
     """The same batch again and again, made of nothing; satisfies `BatchSource`."""
 
-    def __init__(self, batch: Batch, columns: tuple[str, ...], steps: int) -> None:
-        self.columns = columns
-        self.steps = steps
-        self._batch = {name: np.array(batch[name]) for name in columns}
+    def __init__(self, batch: Batch, image_columns: tuple[str, ...], steps: int) -> None:
+        rows = len(batch["id"])
+        self.image_columns = image_columns
+        self.stream: Stream = TrainingStream(rows, rows, seed=0, rank=0, world_size=1, first_step=0, last_step=steps)
+        self._batch = {name: np.array(batch[name]) for name in (*image_columns, "label", "id")}
 
     def allocate(self) -> Batch:
         """The batch."""
@@ -85,7 +85,6 @@ def _reference_stages(opening: TrainingFeed, batches: int) -> StageTimes:
     from convert.dataset import Dataset
     from tinydarknet.colour import IMAGENET
     from tinydarknet.feed.augment import Augmentation
-    from tinydarknet.feed.order import TrainingStream
     from tinydarknet.feed.reference import operators
 
     records = Dataset(opening.directory)

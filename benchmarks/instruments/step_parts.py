@@ -47,7 +47,7 @@ def build_step(feed: Feed, data: Path, device: Device, world_size: int) -> Train
 
 def first_batch(opening: TrainingFeed) -> dict[str, np.ndarray]:
     """A batch to keep, with arrays of its own."""
-    batches = opening.open(1).batches()
+    batches = opening.open(1).reused()
     return {name: np.array(values) for name, values in next(batches).items()}
 
 

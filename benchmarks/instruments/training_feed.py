@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from tinydarknet.feed.loader import FeedName
 
 if TYPE_CHECKING:
+    from convert.dataset import Dataset
+    from tinydarknet.feed.batch_fill import StageTimer
     from tinydarknet.feed.loader import Feed
 
 
@@ -29,24 +31,20 @@ class TrainingFeed:
     """That make batches."""
     rank: int = 0
     world_size: int = 1
+    timer: StageTimer | None = None
+    """See `benchmarks.instruments.hooks.delaying`."""
 
-    def open(self, steps: int, threads: int | None = None) -> Feed:
-        """The feed of the run's first `steps` steps."""
-        from tinydarknet.colour import IMAGENET
-        from tinydarknet.feed.augment import Augmentation
-        from tinydarknet.feed.loader import open_train_feed
+    def open(self, steps: int, threads: int | None = None, dataset: Dataset | None = None) -> Feed:
+        """The feed of the run's first `steps` steps; of `dataset`, if it is open already."""
+        from tinydarknet.feed import Rank, open_train_feed
 
         return open_train_feed(
-            self.directory,
+            dataset or self.directory,
             batch_size=self.batch_size,
             image_size=self.image_size,
-            seed=0,
-            rank=self.rank,
-            world_size=self.world_size,
-            first_step=0,
+            rank=Rank(self.rank, self.world_size),
             last_step=steps,
-            augmentation=Augmentation(),
-            normalization=IMAGENET,
             feed=self.feed,
             threads=threads or self.threads,
+            timer=self.timer,
         )

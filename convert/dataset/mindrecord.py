@@ -74,7 +74,7 @@ _LENGTH_BYTES = 8
 
 def layout_for(encoding: Encoding) -> Layout:
     """Header and page size of the shards of a dataset."""
-    small = encoding.name != "original" and 0 < encoding.short_side <= 512
+    small = encoding.traits.resizes and 0 < encoding.short_side <= 512
     return Layout(HEADER_BYTES, SMALL_PAGE_BYTES if small else PAGE_BYTES)
 
 

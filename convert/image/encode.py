@@ -16,6 +16,7 @@ What comes out right, and how (each held by a test):
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,10 +25,6 @@ import numpy as np
 from convert.errors import BadImageError
 from convert.image import decode, jpeg_header, planes
 from convert.image.encoding import Encoding
-
-ORIGINAL_QUALITY = 95
-"""JPEG quality (libjpeg's scale) when an `original` has to be re-encoded; chroma is then kept at full size."""
-
 
 JPEG_SIDE_MAX = 65_500
 """libjpeg's JPEG_MAX_DIMENSION, pixels."""
@@ -63,11 +60,19 @@ def encode(data: bytes, encoding: Encoding, check: Check = "decode") -> Payload:
     """
     if not data:
         raise BadImageError("the file is empty")
-    if encoding.name == "yuv420":
-        return _encode_planes(data, encoding)
-    if encoding.name == "jpeg":
-        return _encode_resized(data, encoding)
-    return _keep_or_reencode(data, encoding, check)
+    return CODECS[encoding.name].write(data, encoding, check)
+
+
+def decode_payload(payload: np.ndarray, encoding: Encoding, height: int, width: int) -> np.ndarray:
+    """What `encode` stored, uint8 [length], as uint8 [height, width, 3] RGB.
+
+    Raises:
+        BadImageError: it cannot be decoded whole, or not to this size.
+    """
+    pixels = CODECS[encoding.name].read(payload, height, width)
+    if pixels.shape != (height, width, 3):
+        raise BadImageError(f"it is {pixels.shape[1]}x{pixels.shape[0]} pixels, not {width}x{height}")
+    return pixels
 
 
 def decode_rgb(data: bytes) -> np.ndarray:
@@ -84,12 +89,12 @@ def decode_rgb(data: bytes) -> np.ndarray:
     return np.ascontiguousarray(decode.upright(decode.to_array(image, "RGB"), orientation))
 
 
-def _encode_planes(data: bytes, encoding: Encoding) -> Payload:
+def _encode_planes(data: bytes, encoding: Encoding, _check: Check) -> Payload:
     stored, height, width, reason = _to_planes(data, encoding.short_side)
     return Payload(stored.tobytes(), height, width, "encoded", reason)
 
 
-def _encode_resized(data: bytes, encoding: Encoding) -> Payload:
+def _encode_resized(data: bytes, encoding: Encoding, _check: Check) -> Payload:
     """As JPEG with halved chroma; JPEG's own planes are ours, so nothing is converted twice."""
     import simplejpeg
 
@@ -136,3 +141,31 @@ def _as_jpeg(pixels: np.ndarray, quality: int, reason: str) -> Payload:
         colours, quality=quality, colorspace=space, colorsubsampling=space.replace("RGB", "444").title()
     )
     return Payload(encoded, height, width, "re-encoded", reason)
+
+
+def _read_planes(payload: np.ndarray, height: int, width: int) -> np.ndarray:
+    if len(payload) != planes.planes_bytes(height, width):
+        raise BadImageError(f"it has {len(payload)} bytes, not those of {width}x{height} planes")
+    return planes.to_rgb_bilinear(payload, height, width)
+
+
+def _read_file(payload: np.ndarray, _height: int, _width: int) -> np.ndarray:
+    return decode_rgb(payload.tobytes())
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How an encoding is written and read."""
+
+    write: Callable[[bytes, Encoding, Check], Payload]
+    """A source file that is not empty -> what is stored; raises BadImageError."""
+    read: Callable[[np.ndarray, int, int], np.ndarray]
+    """What is stored, uint8 [length], height and width -> uint8 [height, width, 3] RGB; raises BadImageError."""
+
+
+CODECS: dict[str, Codec] = {
+    "yuv420": Codec(_encode_planes, _read_planes),
+    "original": Codec(_keep_or_reencode, _read_file),
+    "jpeg": Codec(_encode_resized, _read_file),
+}
+"""By the encoding's name."""

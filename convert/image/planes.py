@@ -101,10 +101,25 @@ def views(planes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.n
     )
 
 
-def to_rgb(planes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Stored planes, uint8 [H*W*3/2], as uint8 [H, W, 3] RGB; chroma is enlarged bilinearly."""
+def to_rgb_bilinear(planes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Stored planes, uint8 [H*W*3/2], as uint8 [H, W, 3] RGB; chroma is enlarged bilinearly, as people like to see it."""
     import cv2
 
     luma, u, v = views(planes, height, width)
     up_u, up_v = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in (u, v))
     return cv2.cvtColor(cv2.merge([luma, up_v, up_u]), cv2.COLOR_YCrCb2RGB)
+
+
+def to_rgb_nearest(y: np.ndarray, uv: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """RGB by a colour matrix, each chroma sample serving its 2x2 pixels, as a network's first cell does it.
+
+    Args:
+        y: uint8 [..., 1, S, S].
+        uv: uint8 [..., 2, S/2, S/2].
+        matrix: float [3, 4], or one for each image, [..., 3, 4]: what Y, U, V and 1 bring to R, G and B.
+
+    Returns:
+        [..., 3, S, S] of the matrix's dtype, neither rounded nor clipped.
+    """
+    ycc = np.concatenate([y, uv.repeat(2, axis=-2).repeat(2, axis=-1)], axis=-3).astype(matrix.dtype)
+    return np.einsum("...ij,...jhw->...ihw", matrix[..., :3], ycc) + matrix[..., 3, None, None]

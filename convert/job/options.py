@@ -11,7 +11,7 @@ import tyro
 
 from convert import processors
 from convert.errors import require_at_least
-from convert.image.encode import ORIGINAL_QUALITY, Check
+from convert.image.encode import Check
 from convert.image.encoding import Encoding, EncodingName
 from convert.sources import Kind
 
@@ -77,9 +77,7 @@ class RunOptions:
 
     def stored_as(self) -> Encoding:
         """The encoding with those parameters that bear on it."""
-        if self.encoding == "original":
-            return Encoding("original", 0, ORIGINAL_QUALITY)
-        return Encoding(self.encoding, self.short_side, self.quality if self.encoding == "jpeg" else 0)
+        return Encoding.of(self.encoding, self.short_side, self.quality)
 
     def split_name(self) -> str:
         """The split's name."""

@@ -5,11 +5,9 @@ A busy machine can delay another stage by more: then the same is tried with a lo
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import processes
 import pytest
 
@@ -82,15 +80,13 @@ def test_a_stage_that_the_feed_does_not_have_cannot_be_slowed(planes_dataset, ti
         timed(planes_dataset, slow="all-reduce")
 
 
-def test_slowing_ends_with_its_context(planes_dataset):
-    from convert.dataset import Dataset
+def test_slowing_ends_with_its_context():
+    from tinydarknet.feed.prefetch import ThreadedFeed
 
-    records, original = Dataset(planes_dataset), Dataset.will_need
-    with slowed("read", 30):
-        start = time.perf_counter()
-        records.will_need(np.arange(2))
-        assert time.perf_counter() - start >= 0.03
-    assert Dataset.will_need is original
+    original = ThreadedFeed.dataset
+    with slowed("transfer", 30):
+        assert ThreadedFeed.dataset is not original
+    assert ThreadedFeed.dataset is original
 
 
 STAGES = {"read": 1.0, "crop": 2.0, "batch": 0.5}

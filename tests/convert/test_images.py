@@ -13,9 +13,9 @@ from PIL import Image, ImageOps
 
 from convert.errors import BadImageError
 from convert.image import decode, encode, planes
-from convert.image.encoding import Encoding
+from convert.image.encoding import ORIGINAL_QUALITY, Encoding
 
-ORIGINAL = Encoding("original", 0, encode.ORIGINAL_QUALITY)
+ORIGINAL = Encoding("original", 0, ORIGINAL_QUALITY)
 GREY_FILES = ("grey", "png of 16 bits")
 
 
@@ -48,7 +48,7 @@ def test_odd_files_become_planes(name):
     assert (payload.height, payload.width) == (64, 86)
     assert len(payload.data) == planes.planes_bytes(64, 86)
     wanted = cv2.resize(as_pillow_sees_it(name, data), (86, 64), interpolation=cv2.INTER_AREA)
-    assert mean_difference(planes.to_rgb(np.frombuffer(payload.data, np.uint8), 64, 86), wanted) < 3.5
+    assert mean_difference(planes.to_rgb_bilinear(np.frombuffer(payload.data, np.uint8), 64, 86), wanted) < 3.5
     assert payload.action == "encoded"
 
 
@@ -127,7 +127,7 @@ def test_extreme_shapes(height, width):
     data = odd.saved(Image.new("RGB", (width, height), (10, 200, 90)), "PNG")
     payload = encode.encode(data, Encoding("yuv420", 256))
     assert len(payload.data) == planes.planes_bytes(payload.height, payload.width)
-    rgb = planes.to_rgb(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
+    rgb = planes.to_rgb_bilinear(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
     assert np.abs(rgb.astype(int) - (10, 200, 90)).max() <= 2
     original = encode.encode(data, ORIGINAL)
     assert (original.height, original.width) == (height, width)
@@ -137,7 +137,7 @@ def test_fidelity_on_a_fixed_image():
     data = odd.jpeg()
     payload = encode.encode(data, Encoding("yuv420", 96))
     wanted = cv2.resize(as_pillow_sees_it("", data), (payload.width, payload.height), interpolation=cv2.INTER_AREA)
-    found = planes.to_rgb(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
+    found = planes.to_rgb_bilinear(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
     assert mean_difference(found, wanted) < 2
 
 
@@ -147,7 +147,7 @@ def test_fidelity_on_real_images(real_images):
         data = path.read_bytes()
         payload = encode.encode(data, Encoding("yuv420", 256))
         wanted = cv2.resize(as_pillow_sees_it("", data), (payload.width, payload.height), interpolation=cv2.INTER_AREA)
-        found = planes.to_rgb(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
+        found = planes.to_rgb_bilinear(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
         differences.append(mean_difference(found, wanted))
     assert len(differences) == 250
     assert np.mean(differences) < 2

@@ -17,8 +17,7 @@ from convert.dataset import Dataset
 from convert.dataset.duplicates import _candidates, _marks, duplicate_groups
 from convert.errors import UserError
 from convert.image import encode
-from convert.inspect import SHEET_IMAGES, InspectOptions, dataset_tiles, inspect
-from tinydarknet.preview import training_views
+from convert.inspect import InspectOptions, inspect
 
 
 def test_it_tells_what_is_there(original_dataset, capsys):
@@ -103,21 +102,8 @@ def test_a_pipe_in_a_shards_place_is_not_waited_for(planes_dataset, tmp_path):
 def test_a_contact_sheet_is_drawn(planes_dataset, tmp_path):
     assert inspect(InspectOptions(planes_dataset, sheet=tmp_path / "sheet.png")) == 0
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
-    assert sheet.shape == (10 * 188, 8 * 160, 3)  # 20 images, each with three views
+    assert sheet.shape == (3 * 188, 8 * 160, 3)  # 20 images
     assert sheet.std() > 20
-
-
-@pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
-def test_beside_each_stored_image_stands_what_training_makes_of_it(request, name):
-    dataset = Dataset(request.getfixturevalue(name))
-    tiles = dataset_tiles(dataset)
-    assert len(tiles) == SHEET_IMAGES * 4
-    last = len(dataset) - 1
-    stored, *seen = tiles[-4:]
-    assert stored.caption[0].startswith(f"{last}: {dataset.labels[last]} ")
-    assert stored.pixels.shape == (dataset.heights[last], dataset.widths[last], 3)
-    assert [tile.caption for tile in seen] == [("training 1",), ("training 2",), ("training 3",)]
-    assert np.array_equal([tile.pixels for tile in seen], training_views(dataset.directory, np.array([last]))[0])
 
 
 @pytest.mark.parametrize("name", ["planes_dataset", "original_dataset"])
@@ -139,28 +125,6 @@ def test_damage_is_named_with_what_finds_it(request, tmp_path, name, options):
     assert not (tmp_path / "x.png").exists()
 
 
-def test_without_views_there_are_stored_images_only(planes_dataset, monkeypatch):
-    monkeypatch.setattr("convert.inspect.GROUP", "no.such.group")
-    assert len(dataset_tiles(Dataset(planes_dataset))) == SHEET_IMAGES
-
-
-def test_an_installed_package_may_contribute_a_view(planes_dataset, tmp_path, monkeypatch):
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "blackness.py").write_text(
-        "import numpy as np\ndef pictures(directory, rows): return np.zeros((len(rows), 1, 9, 9, 3), np.uint8)\n"
-    )
-    metadata = tmp_path / "site" / "blackness-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: blackness\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[views.of.others]\nblack = blackness:pictures\n")
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.setattr("convert.inspect.GROUP", "views.of.others")
-    tiles = dataset_tiles(Dataset(planes_dataset))
-    assert len(tiles) == SHEET_IMAGES * 2
-    assert tiles[1].caption == ("black 1",)
-    assert tiles[1].pixels.shape == (9, 9, 3)
-
-
 def test_duplicates_are_found_within_and_across(tree, original_dataset, tmp_path, capsys):
     source = tmp_path / "source" / "train"
     shutil.copytree(tree / "val", source)
@@ -170,7 +134,7 @@ def test_duplicates_are_found_within_and_across(tree, original_dataset, tmp_path
     inspect(InspectOptions(original_dataset, against=other))
     text = capsys.readouterr().out
     assert "groups of equal images: 2" in text
-    assert f"{other}/n01440764/sample_val_00000001.JPEG, {other}/n01440764/again.JPEG" in text
+    assert f"{other}/n01440764/again.JPEG, {other}/n01440764/sample_val_00000001.JPEG" in text
     assert text.count("n01440764_3.JPEG") == 2
 
 

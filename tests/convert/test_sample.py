@@ -9,10 +9,10 @@ import pytest
 
 from convert.errors import UserError
 from convert.image import encode
-from convert.image.encoding import Encoding
+from convert.image.encoding import ORIGINAL_QUALITY, Encoding
 from convert.sample import SampleOptions, sample
 
-ORIGINAL = Encoding("original", 0, encode.ORIGINAL_QUALITY)
+ORIGINAL = Encoding("original", 0, ORIGINAL_QUALITY)
 
 
 def test_counts_and_names(tree):

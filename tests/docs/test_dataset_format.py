@@ -54,12 +54,12 @@ def test_the_index_leads_to_the_same_bytes_as_the_formula(read_planes, planes_da
 def test_the_printed_formula_gives_the_right_colours(read_planes, planes_dataset):
     _, y, u, v = read_planes(planes_dataset, 3)
     height, width = y.shape
-    rgb = planes.to_rgb(np.concatenate([y.ravel(), u.ravel(), v.ravel()]), height, width).astype(float)
+    rgb = planes.to_rgb_bilinear(np.concatenate([y.ravel(), u.ravel(), v.ravel()]), height, width).astype(float)
     red, blue = (float(re.search(rf"{letter} = Y \+ ([\d.]+) \(", PAGE)[1]) for letter in "RB")
     from_u, from_v = map(float, re.search(r"G = Y - ([\d.]+) \(U - 128\) - ([\d.]+) \(V - 128\)", PAGE).groups())
     luma, cb, cr = y.astype(float), *(np.kron(plane, np.ones((2, 2))) - 128 for plane in (u, v))
     mine = np.stack([luma + red * cr, luma - from_u * cb - from_v * cr, luma + blue * cb], axis=2).clip(0, 255)
-    # ours repeats chroma samples here, to_rgb interpolates them
+    # ours repeats chroma samples here, to_rgb_bilinear interpolates them
     assert np.abs(mine - rgb).mean() < 3
 
 

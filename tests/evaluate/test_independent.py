@@ -124,10 +124,8 @@ def test_a_stranger_sees_the_same(encoding, feed, right, agreeing, shared, stran
 def pixels_of(data: Path, feed: str):
     """(ids, RGB in grey levels float32 [B, 224, 224, 3]) of every batch, as our network's input cell makes them."""
     grey_levels = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    batches = open_eval_feed(
-        data, batch_size=50, image_size=224, rank=0, world_size=1, normalization=grey_levels, feed=feed
-    )
+    batches = open_eval_feed(data, batch_size=50, normalization=grey_levels, feed=feed)
     cell = classifier_for(batches, nn.Cell()).images
     for batch in batches:
-        rgb = cell(*(Tensor(batch[name]) for name in batches.columns[:-2])).asnumpy()
-        yield batch["id"].copy(), rgb.transpose(0, 2, 3, 1)
+        rgb = cell(*(Tensor(batch[name]) for name in batches.image_columns)).asnumpy()
+        yield batch["id"], rgb.transpose(0, 2, 3, 1)

@@ -8,17 +8,18 @@ from convert.dataset import Dataset
 from convert.errors import UserError
 from tinydarknet.colour import IMAGENET, RGB_FROM_YCC, matrices_for_rgb, plain_matrix
 from tinydarknet.feed.augment import Augmentation, draw
-from tinydarknet.feed.batch_plan import Drawing
+from tinydarknet.feed.batch_fill import BatchFiller, PlaneImages
+from tinydarknet.feed.batch_plan import Planner
 from tinydarknet.feed.damage import HealthPolicy, RowHealth
-from tinydarknet.feed.dvpp import DvppSource, device_operators, device_problem, runs_on_device
+from tinydarknet.feed.dvpp import DvppImages, device_operators, device_problem, runs_on_device
 from tinydarknet.feed.loader import choose_feed
 from tinydarknet.feed.order import TrainingStream
 
 
-def drawing_of(directory, size=32):
+def planner_of(directory):
     records = Dataset(directory)
     stream = TrainingStream(len(records), 8, 3, 0, 1, 0, 2)
-    return Drawing(records, stream, size, Augmentation(), RowHealth(records, HealthPolicy()))
+    return Planner(records, stream, Augmentation(), RowHealth(records, HealthPolicy()))
 
 
 @pytest.mark.parametrize("device", ["Ascend", "CPU"])
@@ -46,12 +47,12 @@ def test_operators_are_told_the_drawn_windows_and_the_index_size(original_datase
         asked.append((window, flip, image_size, device))
         return [lambda payload: np.full((image_size, image_size, 3), len(asked), np.uint8)]
 
-    drawing = drawing_of(original_dataset)
-    source = DvppSource(drawing, IMAGENET, fake)
+    planner = planner_of(original_dataset)
+    source = BatchFiller(planner, DvppImages(planner, 32, IMAGENET, fake))
     batch = source.allocate()
     source.fill(0, batch)
-    _, ids = drawing.stream.batch_rows(0)
-    windows, _ = draw(Augmentation(), 3, 0, ids, drawing.records.heights[ids], drawing.records.widths[ids])
+    _, ids = planner.stream.batch_rows(0)
+    windows, _ = draw(Augmentation(), 3, 0, ids, planner.records.heights[ids], planner.records.widths[ids])
     assert batch["id"].tolist() == ids.tolist()
     assert batch["pixels"][:, 0, 0, 0].tolist() == list(range(1, 9))
     boxes = zip(windows.top, windows.left, windows.height, windows.width, windows.flip, strict=True)
@@ -59,11 +60,9 @@ def test_operators_are_told_the_drawn_windows_and_the_index_size(original_datase
 
 
 def test_the_same_operators_on_the_cpu_show_the_same_crops_as_the_host_feed(original_dataset):
-    from tinydarknet.feed.planes import PlanesSource
-
-    drawing = drawing_of(original_dataset, size=224)  # no image is decoded at half size for it
-    pixels = DvppSource(drawing, IMAGENET, lambda window, flip, size, _: device_operators(window, flip, size, "CPU"))
-    planes = PlanesSource(drawing, IMAGENET)
+    planner, size = planner_of(original_dataset), 224  # no image is decoded at half size for it
+    on_cpu = DvppImages(planner, size, IMAGENET, lambda box, flip, side, _: device_operators(box, flip, side, "CPU"))
+    pixels, planes = BatchFiller(planner, on_cpu), BatchFiller(planner, PlaneImages(planner, size, IMAGENET))
     dvpp, host = pixels.allocate(), planes.allocate()
     pixels.fill(0, dvpp)
     planes.fill(0, host)
@@ -123,7 +122,7 @@ def test_auto_takes_the_best_there_is_and_says_why():
 
 
 def test_wishes_that_cannot_be_met_are_refused():
-    with pytest.raises(UserError, match=r"dvpp cannot be used, no driver: take --feed host"):
+    with pytest.raises(UserError, match=r"dvpp cannot be used, no driver: take the feed host"):
         choose("dvpp", "original", "no driver")
     with pytest.raises(UserError, match=r"stored as yuv420, which the host feed cannot read"):
         choose("host", "yuv420")

@@ -3,10 +3,9 @@
 import numpy as np
 
 from convert.dataset import Dataset
-from tinydarknet.colour import IMAGENET
-from tinydarknet.feed.augment import Augmentation
+from tinydarknet.colour import IMAGENET, rgb_from_planes
 from tinydarknet.feed.loader import open_eval_feed, open_train_feed
-from tinydarknet.feed.order import epoch_order
+from tinydarknet.feed.order import Rank, epoch_order
 
 
 def test_training_batches_have_the_contracts_shape_and_our_order(original_dataset):
@@ -15,12 +14,9 @@ def test_training_batches_have_the_contracts_shape_and_our_order(original_datase
         batch_size=8,
         image_size=64,
         seed=3,
-        rank=1,
-        world_size=2,
+        rank=Rank(1, of=2),
         first_step=1,
         last_step=4,
-        augmentation=Augmentation(),
-        normalization=IMAGENET,
         feed="reference",
         threads=2,
     )
@@ -38,16 +34,13 @@ def test_training_batches_have_the_contracts_shape_and_our_order(original_datase
 
 def test_evaluation_counts_every_image_once_and_agrees_with_the_planes(original_dataset, planes_dataset):
     """What the network sees through either feed differs by little more than the stored chroma's resolution."""
-    options = {"batch_size": 32, "image_size": 224, "rank": 0, "world_size": 1, "normalization": IMAGENET}
-    planes = [{k: v.copy() for k, v in b.items()} for b in open_eval_feed(planes_dataset, **options)]
-    reference = list(open_eval_feed(original_dataset, feed="reference", **options))
+    planes = list(open_eval_feed(planes_dataset, batch_size=32))
+    reference = list(open_eval_feed(original_dataset, batch_size=32, feed="reference"))
     ids = np.concatenate([batch["id"] for batch in reference])
     assert sorted(ids[ids >= 0]) == list(range(70))
     assert np.concatenate([batch["label"] for batch in reference]).tolist().count(-1) == 96 - 70
 
     batch, expected = planes[0], reference[0]["image"]
-    chroma = batch["uv"].repeat(2, axis=2).repeat(2, axis=3)
-    ycc = np.concatenate([batch["y"], chroma], axis=1).astype(np.float32)
-    actual = np.einsum("bij,bjhw->bihw", batch["colour"][:, :, :3], ycc) + batch["colour"][:, :, 3][:, :, None, None]
+    actual = rgb_from_planes(batch["y"], batch["uv"], batch["colour"])
     grey_levels = np.abs(actual - expected) * np.array(IMAGENET.std).reshape(1, 3, 1, 1)
     assert np.median(grey_levels.mean(axis=(1, 2, 3))) < 6

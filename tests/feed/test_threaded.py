@@ -5,22 +5,23 @@ import threading
 import numpy as np
 import pytest
 
+from tinydarknet.feed.order import TrainingStream
 from tinydarknet.feed.prefetch import ThreadedFeed
 
 
 class Numbered:
     """Batch `step` holds its own number; batch `fails_at` raises."""
 
-    columns = ("value",)
+    image_columns = ("value",)
 
     def __init__(self, steps: int, fails_at: int | None = None) -> None:
-        self.steps = steps
+        self.stream = TrainingStream(3, 3, seed=0, rank=0, world_size=1, first_step=0, last_step=steps)
         self.allocated = 0
         self._fails_at = fails_at
 
     def allocate(self):
         self.allocated += 1
-        return {"value": np.zeros(3, np.int64)}
+        return {name: np.zeros(3, np.int64) for name in ("value", "label", "id")}
 
     def fill(self, step, batch):
         if step == self._fails_at:
@@ -31,12 +32,15 @@ class Numbered:
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("steps", [0, 1, 3, 50])
 def test_batches_come_in_order(threads, steps):
-    assert [int(batch["value"][0]) for batch in ThreadedFeed(Numbered(steps), threads)] == list(range(steps))
+    feed = ThreadedFeed(Numbered(steps), threads)
+    assert [int(batch["value"][0]) for batch in feed.reused()] == list(range(steps))
+    assert [int(batch["value"][0]) for batch in list(feed)] == list(range(steps))
+    assert [int(batch["value"][0]) for batch in feed.reused(skip=2)] == list(range(2, steps))
 
 
 def test_buffers_are_reused_and_stay_valid_until_the_next_batch():
     source = Numbered(100)
-    for step, batch in enumerate(ThreadedFeed(source, threads=2)):
+    for step, batch in enumerate(ThreadedFeed(source, threads=2).reused()):
         assert (batch["value"] == step).all()
     assert source.allocated == 2 + 2  # threads and read-ahead
 

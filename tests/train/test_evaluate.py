@@ -17,6 +17,7 @@ from train_making import IMAGES_PER_CLASS, SIZE, WNIDS, run_module
 from convert.dataset import Dataset
 from convert.dataset.manifest import ClassEntry, load_manifest
 from convert.errors import UserError
+from tinydarknet.colour import rgb_from_planes
 from tinydarknet.device import Device
 from tinydarknet.evaluate.__main__ import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.evaluate.passes import classifier_for, evaluate
@@ -49,14 +50,9 @@ def test_against_logits_counted_by_hand(finished_run, planes_data, tmp_path):
     loaded = checkpoint.load(RunFolder(finished_run).best)
     model = loaded.description.model
     network = checkpoint.build_network(loaded)
-    feed = open_eval_feed(
-        planes_data, batch_size=27, image_size=32, rank=0, world_size=1, normalization=model.normalization
-    )
-    (batch,) = [{name: array.copy() for name, array in batch.items()} for batch in feed]
-    planes = np.concatenate([batch["y"], batch["uv"].repeat(2, 2).repeat(2, 3)], axis=1).astype(np.float64)
-    colour = batch["colour"].astype(np.float64)
-    images = np.einsum("nij,njhw->nihw", colour[:, :, :3], planes) + colour[:, :, 3, None, None]
-    logits = network(Tensor(images.astype(np.float32))).asnumpy()
+    (batch,) = open_eval_feed(planes_data, batch_size=27, image_size=32, normalization=model.normalization)
+    images = rgb_from_planes(*(batch[name] for name in ("y", "uv", "colour")))
+    logits = network(Tensor(images)).asnumpy()
     assert (
         score(planes_data, RunFolder(finished_run).best, tmp_path)["top1"] == (logits.argmax(1) == batch["label"]).sum()
     )
@@ -73,8 +69,6 @@ def test_a_lost_image_is_an_error(finished_run, planes_data):
         planes_data,
         batch_size=8,
         image_size=32,
-        rank=0,
-        world_size=1,
         normalization=loaded.description.model.normalization,
     )
     classifier = classifier_for(feed, checkpoint.build_network(loaded))

@@ -20,12 +20,12 @@ WORST = 5
 
 
 SABOTAGE = """
-from tinydarknet import evaluate
-from tinydarknet.evaluation import run
+from tinydarknet.evaluate import __main__, evaluation
+from tinydarknet.feed import Rank
 
-open_honestly = run.open_eval_feed
-run.open_eval_feed = lambda directory, *, rank, **others: open_honestly(directory, rank=0, **others)
-evaluate.main()
+open_honestly = evaluation.open_eval_feed
+evaluation.open_eval_feed = lambda data, *, rank, **others: open_honestly(data, rank=Rank(0, of=rank.of), **others)
+__main__.main()
 """
 """Evaluates with every rank taking the first one's share."""
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from convert.dataset.manifest import load_manifest
+from convert.dataset import Dataset
 from tinydarknet.report.page import run_page
 from tinydarknet.report.run_record import read_run
 from tinydarknet.report.summary import summarise
@@ -24,7 +24,7 @@ def test_a_runs_folder_tells_all_that_its_page_shows(finished_run, planes_data):
     assert record.log.sessions[0].global_batch == 8
     summary = summarise(record.log)
     assert (summary.state, summary.steps, summary.epochs) == ("finished", 9, 3.0)
-    assert record.datasets == dict.fromkeys(("train", "val"), dataset_card(planes_data, load_manifest(planes_data)))
+    assert record.datasets == dict.fromkeys(("train", "val"), dataset_card(Dataset(planes_data)))
     assert record.datasets["train"].images_per_class == (9, 9.0, 9)
     page = run_page(record)
     assert "yuv420, short side at most 36 pixels" in page

@@ -3,7 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 from tinydarknet.model.inputs import Classifier, RgbImage
 from tinydarknet.model.network import TinyDarkNet
@@ -131,3 +131,29 @@ def test_dynamic_loss_scale_and_moving_average():
     for parameter in average.averages:
         name = parameter.name.removeprefix("average.")
         np.testing.assert_allclose(parameter.asnumpy(), 0.75 * before[name] + 0.25 * after[name], atol=1e-5)
+
+
+class Register(nn.Cell):
+    """A stand-in for the card's status register: what it has noted is forgotten when it is cleared."""
+
+    def __init__(self, noted, notes_again):
+        super().__init__(auto_prefix=False)
+        self.noted = Parameter(Tensor(noted, ms.float32), name="noted", requires_grad=False)
+        self.notes_again = notes_again
+
+    def clear(self, value):
+        return ops.depend(value, ops.assign(self.noted, Tensor(0.0, ms.float32)))
+
+    def construct(self, results):
+        return ops.depend(self.noted + self.notes_again, results[0]) == 0
+
+
+@pytest.mark.parametrize(("notes_again", "scale_after"), [(0.0, 1024.0), (1.0, 512.0)])
+def test_clamped_overflows_are_found_in_the_register(notes_again, scale_after):
+    """Gradients that were clamped are finite; what was noted before the step does not count against it."""
+    scale = DynamicLossScale(1024.0)
+    step, network, _ = make_step(loss_scale=scale, register=Register(1.0, notes_again))
+    before = {p.name: p.asnumpy().copy() for p in network.trainable_params()}
+    step(*batch()).asnumpy()
+    moved = any((p.asnumpy() != before[p.name]).any() for p in network.trainable_params())
+    assert (float(scale.value.asnumpy()), moved) == (scale_after, notes_again == 0)

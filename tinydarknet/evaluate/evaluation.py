@@ -21,9 +21,10 @@ from tinydarknet.evaluate.result_folder import write_folder
 from tinydarknet.evaluate.tables import SizeRow
 from tinydarknet.evaluate.worst import WorstInputs, draw_inputs
 from tinydarknet.feed.loader import open_eval_feed
+from tinydarknet.feed.order import Rank
 from tinydarknet.model.checkpoint import Checkpoint, build_network
 from tinydarknet.model.description import check_classes
-from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.model.network import TinyDarkNet, lower_precision
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,12 @@ def evaluate_dataset(options: EvaluateOptions, manifest: Manifest) -> None:
     checkpoint = load_any(options.checkpoint_path)
     model = checkpoint.description.model
     check_classes(model.classes, manifest, options.checkpoint_path, options.val_data_path)
-    setting = Setting(options, manifest, device, checkpoint, build_network(checkpoint))
+    network = build_network(checkpoint)
+    if device.supports(model.amp_dtype):
+        lower_precision(network, model.amp_level, model.amp_dtype)
+    elif device.is_first:
+        print(f"the network was trained in {model.amp_dtype}, which this device has not: evaluating in float32")
+    setting = Setting(options, manifest, device, checkpoint, network)
 
     main_size = options.image_size or model.image_size
     first = evaluate_at_size(setting, main_size, with_pictures=options.report_dir is not None)
@@ -78,8 +84,7 @@ def evaluate_at_size(setting: Setting, image_size: int, *, with_pictures: bool =
         options.val_data_path,
         batch_size=options.batch_size,
         image_size=image_size,
-        rank=device.rank,
-        world_size=device.world_size,
+        rank=Rank(device.rank, device.world_size),
         normalization=normalization,
         feed=options.feed,
         threads=device.feed_threads,

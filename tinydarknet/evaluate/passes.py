@@ -65,7 +65,7 @@ class ScoredImages:
 
 def classifier_for(feed: Feed, network: nn.Cell) -> Classifier:
     """The network behind the input cell that fits the feed's image columns."""
-    return Classifier(INPUT_CELLS[feed.columns[:-2]](), network)
+    return Classifier(INPUT_CELLS[feed.image_columns](), network)
 
 
 def evaluate(device: Device, classifier: Classifier, feed: Feed, expected_rows: int) -> Score:
@@ -99,9 +99,11 @@ def score_images(
     """
     start = time.perf_counter()
     cell = (BothWays(classifier) if flip else classifier).set_train(False)
-    image_columns = feed.columns[:-2]
+    image_columns = feed.image_columns
     tables: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for batch in tqdm(feed, total=feed.steps, unit="batch", disable=None if progress and device.is_first else True):
+    for batch in tqdm(
+        feed.reused(), total=feed.steps, unit="batch", disable=None if progress and device.is_first else True
+    ):
         output = cell(*(Tensor(batch[name]) for name in image_columns))
         predictions = [output.asnumpy()] if not flip else [view.asnumpy() for view in output]
         if flip:

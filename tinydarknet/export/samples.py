@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.dataset.manifest import load_manifest
+from convert.image.planes import to_rgb_nearest
 from tinydarknet.colour import CHROMA_CENTRE, RGB_FROM_YCC, Normalization, plain_matrix
 from tinydarknet.export.design import InputKind
 from tinydarknet.export.runners import Inputs
@@ -18,6 +19,8 @@ from tinydarknet.feed.loader import open_eval_feed
 COMPARED_IMAGES = 64
 
 _FEED_BATCH = 16
+_GREY_LEVELS = np.column_stack([RGB_FROM_YCC, RGB_FROM_YCC @ [0.0, -CHROMA_CENTRE, -CHROMA_CENTRE]])
+"""float64 [3, 4]: stored YCbCr to RGB grey levels."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +40,13 @@ class Planes:
         """The same images as a network's inputs of a kind, see `design.input_specs`."""
         if kind == "planes":
             return self.y, self.uv, np.repeat(plain_matrix(normalization)[None], len(self.y), axis=0)
-        pixels = np.clip(np.rint(rgb_from_planes(self.y, self.uv)), 0, 255)
+        pixels = np.clip(np.rint(to_rgb_nearest(self.y, self.uv, _GREY_LEVELS)), 0, 255)
         if kind == "rgb_uint8":
             return (pixels.astype(np.uint8),)
         if kind == "rgb_float":
             return (pixels.astype(np.float32),)
         mean, std = (np.reshape(value, (1, 3, 1, 1)) for value in (normalization.mean, normalization.std))
         return (((pixels - mean) / std).astype(np.float32),)
-
-
-def rgb_from_planes(y: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """RGB grey levels float64 [n, 3, S, S] of planes, each chroma sample serving its 2x2 pixels."""
-    full = uv.astype(np.float64).repeat(2, axis=2).repeat(2, axis=3) - CHROMA_CENTRE
-    return np.einsum("ij,njhw->nihw", RGB_FROM_YCC, np.concatenate([y.astype(np.float64), full], axis=1))
 
 
 def compared_images(image_size: int, data_path: Path | None) -> Planes:
@@ -71,10 +68,8 @@ def dataset_images(image_size: int, data_path: Path) -> Iterator[Planes]:
         data_path,
         batch_size=_FEED_BATCH,
         image_size=image_size,
-        rank=0,
-        world_size=1,
         normalization=Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
-        feed="planes" if load_manifest(data_path).encoding.name == "yuv420" else "host",
+        feed="planes" if load_manifest(data_path).encoding.traits.holds_planes else "host",
     )
     for batch in feed:
         real = batch["label"] >= 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convert.errors import BadValueError
 from tinydarknet.colour import ColourFactors
 from tinydarknet.feed.hashing import uniforms
 
@@ -42,17 +43,18 @@ class Augmentation:
     """The turn is drawn from [-hue, hue] of a full circle."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale_min <= self.scale_max <= 1:
-            raise ValueError(f"need 0 < scale_min <= scale_max <= 1, got {self.scale_min} and {self.scale_max}")
-        if not 0 < self.ratio_min <= self.ratio_max:
-            raise ValueError(f"need 0 < ratio_min <= ratio_max, got {self.ratio_min} and {self.ratio_max}")
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"flip must be in [0, 1], got {self.flip}")
-        for name in ("brightness", "contrast", "saturation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        if not 0 <= self.hue <= 0.5:
-            raise ValueError(f"hue must be in [0, 0.5], got {self.hue}")
+        for name, least, most in (
+            ("scale_max", 0, 1),
+            ("scale_min", 0, self.scale_max),
+            ("ratio_max", 0, 1000),
+            ("ratio_min", 0, self.ratio_max),
+        ):
+            if not least < getattr(self, name) <= most:
+                raise BadValueError(name, f"must be in ({least}, {most}]", getattr(self, name))
+        reaches = {"flip": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
+        for name, most in reaches.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise BadValueError(name, f"must be in [0, {most}]", getattr(self, name))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.dataset import Dataset
-from convert.errors import UserError
+from convert.errors import BadValueError, UserError
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class HealthPolicy:
 
     def __post_init__(self) -> None:
         if self.tolerate < 0:
-            raise ValueError(f"tolerate must be at least 0, got {self.tolerate}")
+            raise BadValueError("tolerate", "must be at least 0", self.tolerate)
 
 
 class UndecodableRowError(Exception):
@@ -31,6 +31,23 @@ class UndecodableRowError(Exception):
     def __init__(self, row: int) -> None:
         super().__init__(f"row {row} does not decode")
         self.row = row
+
+
+class DamagedImageError(UserError):
+    """A stored image is damaged, and may not be replaced by another."""
+
+    def __init__(self, records: Dataset, row: int, reason: str, *, tolerated: int = 0) -> None:
+        """Name shard, row and key; `reason` is the rest of the sentence."""
+        self.directory, self.row, self.reason = records.directory, row, reason
+        allowed = f"; {tolerated} other damaged images are tolerated, and no more" if tolerated else ""
+        super().__init__(
+            f"{records.describe(row)} {reason}{allowed}: 'python -m convert verify {records.directory}' lists all "
+            "damage; convert again, or tolerate that up to N such images are replaced by others",
+            "tolerate",
+        )
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[object, ...]]:
+        return UserError, self.args
 
 
 class RowHealth:
@@ -48,45 +65,40 @@ class RowHealth:
         with self._lock:
             return dict(self._damaged)
 
-    def sound(self, rows: np.ndarray) -> np.ndarray:
-        """The same rows, int64 [B], with the next sound one in place of each that is damaged.
+    def replace_damaged(self, rows: np.ndarray) -> np.ndarray:
+        """The same rows, int64 [B], with the next undamaged one in place of each that is damaged.
 
         Raises:
-            UserError: more rows are damaged than the policy tolerates.
+            DamagedImageError: more rows are damaged than the policy tolerates.
         """
         if not self._policy.check_reads and not self._damaged:
             return rows
-        return np.array([self._next_sound(row) for row in rows.tolist()], np.int64)
+        return np.array([self._next_undamaged(row) for row in rows.tolist()], np.int64)
 
     def report(self, row: int, reason: str) -> None:
         """Remember a row that could not be used.
 
         Raises:
-            UserError: more rows are damaged than the policy tolerates; names shard, row and key.
+            DamagedImageError: more rows are damaged than the policy tolerates.
         """
         with self._lock:
             if row in self._damaged:
                 return
-            sentence = f"{self._records.describe(row)} {reason}"
             if len(self._damaged) >= self._policy.tolerate:
-                allowed = f"; --tolerate {self._policy.tolerate} allows no more" if self._policy.tolerate else ""
-                raise UserError(
-                    f"{sentence}{allowed}: 'python -m convert verify {self._records.directory}' lists all damage; "
-                    "convert again, or replace up to N such images by others with --tolerate N"
-                )
-            self._damaged[row] = sentence
+                raise DamagedImageError(self._records, row, reason, tolerated=self._policy.tolerate)
+            self._damaged[row] = f"{self._records.describe(row)} {reason}"
 
-    def _next_sound(self, wanted: int) -> int:
+    def _next_undamaged(self, wanted: int) -> int:
         rows = len(self._records)
         for row in range(wanted, wanted + rows):
-            if row % rows not in self._damaged and self._checks_out(row % rows):
+            if row % rows not in self._damaged and self._is_usable(row % rows):
                 return row % rows
         raise UserError(
             f"all {rows} images of {self._records.directory} are damaged: 'python -m convert verify "
             f"{self._records.directory}' lists all damage; convert again"
         )
 
-    def _checks_out(self, row: int) -> bool:
+    def _is_usable(self, row: int) -> bool:
         if self._policy.check_reads and not self._records.is_intact(row):
             self.report(row, "is damaged, its checksum differs")
             return False

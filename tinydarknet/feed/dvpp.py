@@ -14,11 +14,9 @@ import numpy as np
 
 from convert.errors import UserError
 from tinydarknet.colour import LUMA_OF_RGB, Normalization, colour_matrices, matrices_for_rgb, plain_matrix
-from tinydarknet.feed.batch_plan import Drawing, DrawnBatch
-from tinydarknet.feed.planes import decode_stored
+from tinydarknet.feed.batch_plan import BatchPlan, Planner
+from tinydarknet.feed.crops import decode_stored
 from tinydarknet.feed.prefetch import Batch
-
-PIXEL_COLUMNS = ("pixels", "colour", "label", "id")
 
 JPEGD_SIDE_MIN, JPEGD_SIDE_MAX = 32, 8192
 """What the hardware decoder takes, pixels (CANN's JPEGD description)."""
@@ -68,69 +66,63 @@ def device_problem(make_operators: Callable[..., Sequence[Operator]] = device_op
     return None
 
 
-class DvppSource:
-    """Batches of pixels from a jpeg or original dataset; satisfies `BatchSource`.
+class DvppImages:
+    """pixels uint8 [B, S, S, 3], RGB, and a matrix for each, colour float32 [B, 3, 4]; of a jpeg or original dataset."""
 
-    A batch is pixels uint8 [B, S, S, 3] RGB, colour float32 [B, 3, 4] (for RGB), label int32 [B], id int64 [B].
-    """
-
-    columns: tuple[str, ...] = PIXEL_COLUMNS
+    columns: tuple[str, ...] = ("pixels", "colour")
 
     def __init__(
         self,
-        drawing: Drawing,
+        planner: Planner,
+        image_size: int,
         normalization: Normalization,
         make_operators: Callable[..., Sequence[Operator]] = device_operators,
     ) -> None:
-        self.steps = drawing.stream.steps
-        self._drawing = drawing
+        self._records = planner.records
+        self._size = image_size
         self._normalization = normalization
         self._make_operators = make_operators
         self._plain = matrices_for_rgb(plain_matrix(normalization)[None])[0]
 
-    def allocate(self) -> Batch:
+    def allocate(self, batch_size: int) -> Batch:
         """Return uninitialised arrays for one batch."""
-        rows, size = self._drawing.stream.batch_size, self._drawing.image_size
         return {
-            "pixels": np.empty((rows, size, size, 3), np.uint8),
-            "colour": np.empty((rows, 3, 4), np.float32),
-            "label": np.empty(rows, np.int32),
-            "id": np.empty(rows, np.int64),
+            "pixels": np.empty((batch_size, self._size, self._size, 3), np.uint8),
+            "colour": np.empty((batch_size, 3, 4), np.float32),
         }
 
-    def fill(self, step: int, batch: Batch) -> None:
-        """Write batch number `step`, in [0, steps), into `batch`; padding rows repeat row 0 with label and id -1.
+    def make(self, plan: BatchPlan, batch: Batch) -> None:
+        """Let the device write the pixels.
 
         Raises:
-            UserError: an image is damaged, and no more may be replaced, or the device refuses a sound one.
+            UndecodableRowError: names the row.
+            UserError: the device refuses an image that decodes on the host.
         """
-        drawn = self._drawing.pixels(step, lambda drawn: self._make(drawn, batch["pixels"]))
-        if drawn.factors is None:
+        for place, pixels in enumerate(batch["pixels"]):
+            pixels[:] = self._image(plan, place)
+
+    def finish(self, plan: BatchPlan, batch: Batch) -> None:
+        """Write colour; contrast needs the pixels."""
+        if plan.factors is None:
             batch["colour"][:] = self._plain
         else:
             luma_means = np.array([cv2.mean(pixels)[:3] for pixels in batch["pixels"]]) @ LUMA_OF_RGB
-            batch["colour"][:] = matrices_for_rgb(colour_matrices(self._normalization, drawn.factors, luma_means))
-        self._drawing.name(drawn, batch)
+            batch["colour"][:] = matrices_for_rgb(colour_matrices(self._normalization, plan.factors, luma_means))
 
-    def _make(self, drawn: DrawnBatch, batch: np.ndarray) -> None:
-        for place, pixels in enumerate(batch):
-            pixels[:] = self._image(drawn, place, len(pixels))
-
-    def _image(self, drawn: DrawnBatch, place: int, image_size: int) -> np.ndarray:
-        records, row, windows = self._drawing.records, int(drawn.rows[place]), drawn.windows
+    def _image(self, plan: BatchPlan, place: int) -> np.ndarray:
+        records, row, windows = self._records, int(plan.rows[place]), plan.windows
         values = (windows.top, windows.left, windows.height, windows.width)
         top, left, height, width = (int(value[place]) for value in values)
         fits = runs_on_device(int(records.heights[row]), int(records.widths[row]), height, width)
         operators = self._make_operators(
-            (top, left, height, width), bool(windows.flip[place]), image_size, "Ascend" if fits else "CPU"
+            (top, left, height, width), bool(windows.flip[place]), self._size, "Ascend" if fits else "CPU"
         )
         try:
             return _apply(operators, records.payload(row))
         except RuntimeError as error:
             decode_stored(records, row)  # it is the image's fault where the host cannot decode it either
             raise UserError(
-                f"{records.describe(row)} was refused by the device, {_first_line(error)}: "
-                "decode on the host, with --feed host"
+                f"{records.describe(row)} was refused by the device, {_first_line(error)}: decode on the host", "feed"
             ) from error
 
 

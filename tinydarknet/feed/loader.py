@@ -1,27 +1,32 @@
-"""Picks the feed that fits a dataset, and builds it for training or evaluation."""
+"""Opens the feed that fits a dataset, for training or evaluation."""
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from convert.dataset import Dataset
-from convert.errors import UserError
+from convert.errors import BadValueError, UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.batch_plan import Drawing
+from tinydarknet.feed.batch_plan import Planner
 from tinydarknet.feed.damage import HealthPolicy, RowHealth
-from tinydarknet.feed.order import EvaluationStream, TrainingStream
+from tinydarknet.feed.order import EvaluationStream, Rank, Stream, TrainingStream, steps_per_epoch
 from tinydarknet.feed.prefetch import Batch, ThreadedFeed
 from tinydarknet.processors import equal_share_threads
 
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset as MindSporeDataset
 
+    from tinydarknet.feed.batch_fill import StageTimer
+
 
 FeedName = Literal["auto", "planes", "dvpp", "host", "reference"]
+ImagesName = Literal["planes", "rgb", "rgb_uint8"]
 
 _ASCEND_DRIVER = Path("/dev/davinci_manager")
 
@@ -38,8 +43,10 @@ def hardware_problem() -> str | None:
     """Why this host cannot decode by hardware; None if it can."""
     if not _ASCEND_DRIVER.exists():
         return "there is no Ascend driver"
-    from tinydarknet.feed.dvpp import device_problem
-
+    try:
+        from tinydarknet.feed.dvpp import device_problem
+    except ImportError:
+        return "MindSpore is not installed"
     return device_problem()
 
 
@@ -53,8 +60,9 @@ def choose_feed(
     """
     if (wanted == "planes") != (encoding == "yuv420") and wanted != "auto":
         raise UserError(
-            f"{directory} is stored as {encoding}, which the {wanted} feed cannot read: "
-            f"use --feed auto, or convert with --encoding {'yuv420' if wanted == 'planes' else 'original'}"
+            f"{directory} is stored as {encoding}, which the {wanted} feed cannot read: take the feed auto, "
+            f"or convert to the encoding {'yuv420' if wanted == 'planes' else 'original'}",
+            "feed",
         )
     if encoding == "yuv420":
         return Choice("planes", "feed planes: the dataset stores yuv420, nothing is left to decode")
@@ -66,121 +74,202 @@ def choose_feed(
     if reason is None:
         return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes the dataset's {encoding} images")
     if wanted == "dvpp":
-        raise UserError(f"the feed dvpp cannot be used, {reason}: take --feed host, or convert with --encoding yuv420")
+        raise UserError(
+            f"the feed dvpp cannot be used, {reason}: take the feed host, or convert to the encoding yuv420", "feed"
+        )
     return Choice("host", f"feed host: OpenCV decodes the dataset's {encoding} images, not the hardware: {reason}")
 
 
-STRICT = HealthPolicy()
-"""A damaged image ends the run."""
-
-
 class Feed(Protocol):
-    """Batches for training or evaluation, ready made."""
+    """One rank's batches, made ahead on threads: a dict of numpy arrays each, by `columns`.
+
+    Attributes:
+        columns: the names of a batch's arrays: `image_columns`, then "label" and "id".
+        image_columns: ("y", "uv", "colour"), or ("image",) for RGB, or ("pixels", "colour") from Ascend's hardware.
+        steps: batches that it yields.
+        steps_per_epoch: batches of an epoch; in evaluation `steps`.
+        stream: which rows come when.
+        choice: one sentence: which feed this is, and why.
+    """
 
     columns: tuple[str, ...]
-    """("y", "uv", "colour", "label", "id") or ("image", "label", "id")."""
+    image_columns: tuple[str, ...]
     steps: int
-    """Batches it yields."""
+    steps_per_epoch: int
+    stream: Stream
     choice: str
-    """One sentence: which feed this is, and why."""
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches as numpy arrays, each valid until the next is asked for."""
+    def __len__(self) -> int:
+        """The same as `steps`."""
         ...
 
-    def batches(self) -> Generator[Batch, None, None]:
-        """The same as a generator, which can be closed early."""
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield every batch in order, in arrays that stay valid."""
+        ...
+
+    def reused(self, skip: int = 0) -> Generator[Batch, None, None]:
+        """The fast way: the batches from number `skip` on, each valid until the next is asked for: it is written over."""
         ...
 
     def dataset(self) -> MindSporeDataset:
         """The batches as a MindSpore dataset with `columns`."""
         ...
 
-    def told(self, error: RuntimeError) -> UserError | None:
+    def explain_error(self, error: RuntimeError) -> UserError | None:
         """What MindSpore's error while it read `dataset()` means to the user; None if it was not the feed's."""
         ...
 
 
 def open_train_feed(
-    directory: Path,
+    dataset: str | Path | Dataset,
     *,
     batch_size: int,
-    image_size: int,
-    seed: int,
-    rank: int,
-    world_size: int,
-    first_step: int,
-    last_step: int,
-    augmentation: Augmentation,
-    normalization: Normalization,
+    image_size: int = 224,
+    epochs: int = 1,
+    seed: int = 0,
+    rank: Rank = Rank(),  # noqa: B008, frozen
+    first_step: int = 0,
+    last_step: int | None = None,
+    augmentation: Augmentation = Augmentation(),  # noqa: B008
+    normalization: Normalization = Normalization(),  # noqa: B008
+    images: ImagesName = "planes",
     feed: FeedName = "auto",
-    health: HealthPolicy = STRICT,
+    health: HealthPolicy | RowHealth = HealthPolicy(),  # noqa: B008
     threads: int | None = None,
+    timer: StageTimer | None = None,
 ) -> Feed:
-    """Open the augmented training batches of one rank for global steps [first_step, last_step).
+    """Open one rank's augmented training batches.
+
+    A batch is a dict of label int32 [B], id int64 [B], and the images. They depend on dataset, seed, sizes and step
+    alone: neither on threads, nor on where a run was stopped, nor, at an equal global batch, on the number of ranks.
 
     Args:
-        directory: the dataset.
-        batch_size: images per rank and step.
-        image_size: S, even pixels.
-        seed: of order and augmentation.
-        rank: this process, in [0, world_size).
-        world_size: number of ranks.
-        first_step: counted from the start of the run, over all epochs.
-        last_step: one past the last.
-        augmentation: what is drawn for each image.
-        normalization: of the network.
-        feed: see `tinydarknet.feed.loader`.
-        health: what to do about damaged images; the reference feed leaves them to MindSpore.
+        dataset: a dataset's folder, or the dataset itself.
+        batch_size: B, images per rank and step.
+        image_size: S, pixels, even.
+        epochs: passes over the dataset. Each leaves out the images that fill no global batch, other ones every time.
+        seed: of order and augmentation, in [0, 2**64).
+        rank: whose share; every rank must be told the same of all else.
+        first_step: where to begin, counted from the start of the first epoch: a resumed run's next step.
+        last_step: one past the last; by default all of `epochs`, which it overrides.
+        augmentation: the ranges of crop, flip and colour jitter.
+        normalization: of the network, in grey levels; by default ImageNet's.
+        images: "planes": y uint8 [B, 1, S, S], uv uint8 [B, 2, S/2, S/2], colour float32 [B, 3, 4], which PlanesToRgb
+            turns into normalised RGB on the device. "rgb": image float32 [B, 3, S, S], normalised on the host;
+            "rgb_uint8": the same as grey levels, not normalised.
+        feed: how planes are made: by default the fastest way for the dataset's encoding.
+        health: what to do about damaged images; by default the first ends the run. The reference feed names them only.
         threads: that make batches; by default an equal share of the processors, as if all ranks were on this host.
+        timer: entered around the stages of every batch, for measurements.
 
     Raises:
-        UserError: no dataset, a damaged one, one with fewer images than a step takes, or one that `feed` cannot read.
+        BadValueError: a value that cannot be used, or a dataset with fewer images than one step takes.
+        UserError: no dataset, a damaged one, or one that `feed` cannot read.
     """
-    records = Dataset(directory)
-    try:
-        stream = TrainingStream(len(records), batch_size, seed, rank, world_size, first_step, last_step)
-    except ValueError as error:
-        raise UserError(f"{directory}: {error}") from error
-    drawing = Drawing(records, stream, image_size, augmentation, RowHealth(records, health))
-    return feed_for(drawing, normalization, feed, threads or equal_share_threads(world_size))
+    opened = _opened(dataset, batch_size, image_size, threads, images)
+    for name, value in (("epochs", epochs), ("seed", seed), ("first_step", first_step)):
+        _check_integer(name, value, least=1 if name == "epochs" else 0)
+    per_epoch = steps_per_epoch(len(opened), batch_size, rank.of)
+    if per_epoch == 0:
+        raise BadValueError(
+            "batch_size",
+            f"must be smaller: one step takes batch_size x ranks = {batch_size * rank.of} images, "
+            f"{opened.directory} has {len(opened)}",
+            batch_size,
+        )
+    end = epochs * per_epoch if last_step is None else last_step
+    _check_integer("last_step", end, least=first_step)
+    stream = TrainingStream(len(opened), batch_size, seed, rank.number, rank.of, first_step, end)
+    planner = Planner(opened, stream, augmentation, health_of(opened, health))
+    return _feed_for(planner, image_size, normalization, images, feed, threads or equal_share_threads(rank.of), timer)
 
 
 def open_eval_feed(
-    directory: Path,
+    dataset: str | Path | Dataset,
     *,
     batch_size: int,
-    image_size: int,
-    rank: int,
-    world_size: int,
-    normalization: Normalization,
+    image_size: int = 224,
+    rank: Rank = Rank(),  # noqa: B008
+    normalization: Normalization = Normalization(),  # noqa: B008
+    images: ImagesName = "planes",
     feed: FeedName = "auto",
     threads: int | None = None,
 ) -> Feed:
-    """Open the evaluation batches of one rank: centre crop, every image once over all ranks, padding labelled -1.
+    """Open one rank's evaluation batches: the centre crop, every image once over all ranks.
 
-    Arguments and errors are those of `open_train_feed`.
+    What no image fills at the end has label -1 and id -1. Arguments and errors are those of `open_train_feed`.
     """
-    records = Dataset(directory)
-    stream = EvaluationStream(len(records), batch_size, rank, world_size)
-    drawing = Drawing(records, stream, image_size, None, RowHealth(records, STRICT))
-    return feed_for(drawing, normalization, feed, threads or equal_share_threads(world_size))
+    opened = _opened(dataset, batch_size, image_size, threads, images)
+    stream = EvaluationStream(len(opened), batch_size, rank.number, rank.of)
+    planner = Planner(opened, stream, None, RowHealth(opened, HealthPolicy()))
+    return _feed_for(planner, image_size, normalization, images, feed, threads or equal_share_threads(rank.of))
 
 
-def feed_for(drawing: Drawing, normalization: Normalization, feed: FeedName, threads: int) -> Feed:
-    """Pick and build the feed that makes the batches of `drawing`.
+def health_of(dataset: Dataset, health: HealthPolicy | RowHealth) -> RowHealth:
+    """The damaged rows of a dataset: those that are known already, or none yet."""
+    return RowHealth(dataset, health) if isinstance(health, HealthPolicy) else health
 
-    Raises:
-        UserError: `feed` cannot read the dataset.
-    """
+
+def _opened(
+    dataset: str | Path | Dataset, batch_size: int, image_size: int, threads: int | None, images: str
+) -> Dataset:
+    """Check what training and evaluation are both told, then open the dataset."""
+    _check_integer("batch_size", batch_size, least=1)
+    _check_integer("image_size", image_size, least=2)
+    if image_size % 2:
+        raise BadValueError("image_size", "must be even, so that half-size chroma fits", image_size)
+    if threads is not None:
+        _check_integer("threads", threads, least=1)
+    if images not in get_args(ImagesName):
+        raise BadValueError("images", f"must be one of {', '.join(get_args(ImagesName))}", images)
+    if isinstance(dataset, Dataset):
+        return dataset
+    if not isinstance(dataset, (str, os.PathLike)):
+        raise BadValueError("dataset", "must be a folder's path or an open dataset", dataset)
+    directory = Path(dataset)
+    if directory.is_file():
+        raise BadValueError("dataset", "must be a dataset's folder, not a file", str(dataset))
+    return Dataset(directory)
+
+
+def _check_integer(name: str, value: object, *, least: int) -> None:
+    try:
+        fits = not isinstance(value, bool) and operator.index(value) >= least  # type: ignore[arg-type]
+    except TypeError:
+        fits = False
+    if not fits:
+        raise BadValueError(name, f"must be an integer, at least {least}", value)
+
+
+def _feed_for(
+    planner: Planner,
+    image_size: int,
+    normalization: Normalization,
+    images: ImagesName,
+    feed: FeedName,
+    threads: int,
+    timer: StageTimer | None = None,
+) -> Feed:
     # here, because they load OpenCV and numba, which nobody waits for who asks for --help
-    from tinydarknet.feed.dvpp import DvppSource
-    from tinydarknet.feed.planes import PlanesSource
-    from tinydarknet.feed.reference import ReferenceFeed
+    from tinydarknet.feed.batch_fill import BatchFiller, PlaneImages, RgbImages
 
-    records = drawing.records
-    choice = choose_feed(feed, records.manifest.encoding.name, records.directory)
+    records = planner.records
+    encoding = records.manifest.encoding.name
+    if images != "planes" and feed == "auto" and encoding != "yuv420":
+        feed = "host"
+    choice = choose_feed(feed, encoding, records.directory)
+    if images not in {"dvpp": ("planes",), "reference": ("planes", "rgb")}.get(choice.feed, (images,)):
+        raise BadValueError("images", f"must be another with the feed {choice.feed}, which makes its own kind", images)
     if choice.feed == "reference":
-        return ReferenceFeed(records, drawing.stream, drawing.image_size, normalization, drawing.augmentation, threads)
-    source = (DvppSource if choice.feed == "dvpp" else PlanesSource)(drawing, normalization)
-    return ThreadedFeed(source, threads, choice.sentence)
+        from tinydarknet.feed.reference import ReferenceFeed
+
+        return ReferenceFeed(records, planner.stream, image_size, normalization, planner.augmentation, threads)
+    if choice.feed == "dvpp":
+        from tinydarknet.feed.dvpp import DvppImages
+
+        filler = BatchFiller(planner, DvppImages(planner, image_size, normalization), timer)
+    elif images == "planes":
+        filler = BatchFiller(planner, PlaneImages(planner, image_size, normalization), timer)
+    else:
+        filler = BatchFiller(planner, RgbImages(planner, image_size, normalization if images == "rgb" else None), timer)
+    return ThreadedFeed(filler, threads, choice.sentence)

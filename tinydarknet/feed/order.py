@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from convert.errors import BadValueError
 from tinydarknet.feed.hashing import hash_ids
 
 PADDING = -1
@@ -68,6 +69,22 @@ def evaluation_batch(rows: int, step: int, batch_size: int, rank: int, world_siz
     return np.where(ids < rows, ids, PADDING)
 
 
+@dataclass(frozen=True)
+class Rank:
+    """One of the processes that share a run's batches."""
+
+    number: int = 0
+    """Which, in [0, of)."""
+    of: int = 1
+    """How many there are."""
+
+    def __post_init__(self) -> None:
+        if type(self.of) is not int or self.of < 1:
+            raise BadValueError("of", "must be an integer, at least 1", self.of)
+        if type(self.number) is not int or not 0 <= self.number < self.of:
+            raise BadValueError("rank", f"must be an integer in [0, {self.of})", self.number)
+
+
 class Stream(Protocol):
     """The rows of a run, batch by batch, for one rank."""
 
@@ -82,8 +99,28 @@ class Stream(Protocol):
         ...
 
     @property
+    def rows(self) -> int:
+        """Images of the dataset."""
+        ...
+
+    @property
+    def world_size(self) -> int:
+        """Ranks that share every step."""
+        ...
+
+    @property
+    def first_step(self) -> int:
+        """Where batch 0 stands in the run."""
+        ...
+
+    @property
     def steps(self) -> int:
         """Batches in this stream."""
+        ...
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of a whole epoch."""
         ...
 
     def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
@@ -120,12 +157,13 @@ class TrainingStream:
         return self.last_step - self.first_step
 
     @property
-    def _steps_per_epoch(self) -> int:
+    def steps_per_epoch(self) -> int:
+        """Batches of a whole epoch."""
         return steps_per_epoch(self.rows, self.batch_size, self.world_size)
 
     def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
         """The epoch and the rows, int64 [batch_size], of batch `step` in [0, steps)."""
-        epoch, step_in_epoch = divmod(self.first_step + step, self._steps_per_epoch)
+        epoch, step_in_epoch = divmod(self.first_step + step, self.steps_per_epoch)
         with self._lock:  # so that threads that reach a new epoch together shuffle it once
             order = _recent_order(self.rows, self.seed, epoch)
         return epoch, rank_batch(order, step_in_epoch, self.batch_size, self.rank, self.world_size)
@@ -140,6 +178,7 @@ class EvaluationStream:
     rank: int = 0
     world_size: int = 1
     seed: int = 0
+    first_step: int = 0
 
     def __post_init__(self) -> None:
         _check_ranks(self.rank, self.world_size, self.batch_size)
@@ -148,6 +187,11 @@ class EvaluationStream:
     def steps(self) -> int:
         """Batches in this stream."""
         return evaluation_steps(self.rows, self.batch_size, self.world_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The same."""
+        return self.steps
 
     def batch_rows(self, step: int) -> tuple[int, np.ndarray]:
         """Epoch 0 and the rows, int64 [batch_size], of batch `step` in [0, steps)."""

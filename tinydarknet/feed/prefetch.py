@@ -1,19 +1,20 @@
-"""Batches ahead of their consumer: worker threads fill a ring of reused buffers, in order."""
+"""Batches ahead of their consumer: worker threads fill a ring of reused buffers, or fresh ones, in order."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from convert.errors import UserError
+from convert.errors import BadValueError, UserError
+from tinydarknet.feed.order import Stream
 
 if TYPE_CHECKING:
-    from mindspore.dataset import Dataset
+    from mindspore.dataset import Dataset as MindSporeDataset
 
 Batch = dict[str, np.ndarray]
 
@@ -21,13 +22,13 @@ Batch = dict[str, np.ndarray]
 class BatchSource(Protocol):
     """Makes batches by number; `fill` is called from several threads at once, each with its own batch."""
 
-    columns: tuple[str, ...]
-    """Names of a batch's arrays, in the order in which MindSpore sees them."""
-    steps: int
-    """How many batches there are."""
+    image_columns: tuple[str, ...]
+    """Names of the arrays that a network's first cell takes, in its order."""
+    stream: Stream
+    """Which rows come when, and how many batches there are."""
 
     def allocate(self) -> Batch:
-        """Return uninitialised arrays for one batch."""
+        """Return uninitialised arrays for one batch: `image_columns`, label and id."""
         ...
 
     def fill(self, step: int, batch: Batch) -> None:
@@ -36,18 +37,20 @@ class BatchSource(Protocol):
 
 
 class ThreadedFeed:
-    """Runs a `BatchSource` on threads and hands out its batches in order, each prepared ahead of time.
+    """Runs a `BatchSource` on threads and hands out its batches in order, each prepared ahead of time; satisfies `Feed`.
 
-    `threads + read_ahead` batches are made ahead. A batch's arrays stay valid until the next one is asked for, then
-    they are written over: copy what must live longer.
+    `threads + read_ahead` batches are made ahead.
     """
 
     def __init__(self, source: BatchSource, threads: int, choice: str = "", read_ahead: int = 2) -> None:
         """Prepare to run `source`; `choice` says which feed this is, and why."""
         if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        self.columns = source.columns
-        self.steps = source.steps
+            raise BadValueError("threads", "must be at least 1", threads)
+        self.image_columns = source.image_columns
+        self.columns = (*source.image_columns, "label", "id")
+        self.stream = source.stream
+        self.steps = source.stream.steps
+        self.steps_per_epoch = source.stream.steps_per_epoch
         self.choice = choice
         self._failure: UserError | None = None
         self._source = source
@@ -59,39 +62,42 @@ class ThreadedFeed:
         return self.steps
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield every batch once, in order; an error in a worker is raised here."""
+        """Yield every batch once, in order, in arrays that stay valid; an error in a thread is raised here."""
         return self.batches()
 
-    def batches(self) -> Generator[Batch, None, None]:
-        """The same as a generator, whose close() stops the threads."""
-        return self._batches(reuse=True)
+    def reused(self, skip: int = 0) -> Generator[Batch, None, None]:
+        """The same batches from number `skip` on, each valid until the next is asked for: its arrays are written over.
 
-    def dataset(self) -> Dataset:
+        A generator, whose close() stops the threads.
+        """
+        return self.batches(skip, reuse=True)
+
+    def dataset(self) -> MindSporeDataset:
         """The same batches as a MindSpore dataset.
 
         MindSpore keeps the arrays it is given rather than copying them, so each batch gets arrays of its own.
         """
-        import mindspore.dataset as ds
+        from tinydarknet.feed.mindspore import dataset_of
 
-        rows = _Rows(self.steps, self.columns, self._noting_failure)
-        return ds.GeneratorDataset(rows, list(self.columns), shuffle=False, num_parallel_workers=1)
+        return dataset_of(self.columns, self.steps, self._remember_failure)
 
-    def told(self, error: RuntimeError) -> UserError | None:  # noqa: ARG002, MindSpore's says less
+    def explain_error(self, error: RuntimeError) -> UserError | None:  # noqa: ARG002, MindSpore's says less
         """What ended `dataset()`'s batches, if it was something to tell the user."""
         return self._failure
 
-    def _noting_failure(self) -> Iterator[Batch]:
-        """Fresh batches; MindSpore turns what they raise into a RuntimeError of its own, so it is kept for `told`."""
+    def _remember_failure(self) -> Iterator[Batch]:
+        """Batches for MindSpore, which turns what they raise into a RuntimeError of its own: `explain_error` has it."""
         try:
-            yield from self._batches(reuse=False)
+            yield from self
         except UserError as error:
             self._failure = error
             raise
 
-    def _batches(self, *, reuse: bool) -> Generator[Batch, None, None]:
+    def batches(self, skip: int = 0, *, reuse: bool = False) -> Generator[Batch, None, None]:
+        """The batches from number `skip` on, in arrays that stay valid, or, with `reuse`, in a ring of few."""
         ring: deque[Batch] = deque()
         pending: deque[tuple[Future[None], Batch]] = deque()
-        steps = iter(range(self.steps))
+        steps = iter(range(skip, self.steps))
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="feed")
         try:
             while True:
@@ -107,19 +113,3 @@ class ThreadedFeed:
                     ring.append(batch)
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
-
-
-class _Rows:
-    """What GeneratorDataset wants: an iterable of tuples with a length."""
-
-    def __init__(self, steps: int, columns: tuple[str, ...], batches: Callable[[], Iterator[Batch]]) -> None:
-        self._steps = steps
-        self._columns = columns
-        self._batches = batches
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
-        for batch in self._batches():
-            yield tuple(batch[name] for name in self._columns)

@@ -6,6 +6,7 @@ so they follow its seed and its workers rather than the image's id.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -17,9 +18,9 @@ from convert.dataset import Dataset
 from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import CENTRE_FRACTION, Augmentation
-from tinydarknet.feed.damage import UndecodableRowError
+from tinydarknet.feed.crops import decode_stored
+from tinydarknet.feed.damage import DamagedImageError, UndecodableRowError
 from tinydarknet.feed.order import PADDING, PADDING_LABEL, Stream
-from tinydarknet.feed.planes import decode_stored
 from tinydarknet.feed.prefetch import Batch
 
 if TYPE_CHECKING:
@@ -28,13 +29,12 @@ if TYPE_CHECKING:
 _HANDED_ROWS = 4096
 """Rows remembered for error messages, more than MindSpore's queues hold."""
 
-IMAGE_COLUMNS = ("image", "label", "id")
-
 
 class ReferenceFeed:
-    """Batches of image float32 [B, 3, S, S] (normalised), label int32 [B], id int64 [B]."""
+    """Batches of image float32 [B, 3, S, S] (normalised), label int32 [B], id int64 [B]; satisfies `Feed`."""
 
-    columns: tuple[str, ...] = IMAGE_COLUMNS
+    image_columns: tuple[str, ...] = ("image",)
+    columns: tuple[str, ...] = ("image", "label", "id")
     choice: str = "feed reference: the reference's own operators, the baseline"
 
     def __init__(
@@ -47,9 +47,10 @@ class ReferenceFeed:
         threads: int,
     ) -> None:
         """Serve `stream`'s batches; without `augmentation`, the reference's evaluation transform."""
+        self.stream = stream
         self.steps = stream.steps
+        self.steps_per_epoch = stream.steps_per_epoch
         self._records = records
-        self._stream = stream
         self._operators = operators(image_size, normalization, augmentation)
         # MindSpore refuses more workers than the machine has processors
         self._workers = min(threads, os.cpu_count() or 1)
@@ -60,18 +61,18 @@ class ReferenceFeed:
         return self.steps
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield every batch once, in order."""
-        return self.batches()
+        """Yield every batch once, in order, in arrays that stay valid."""
+        return self.reused()
 
-    def batches(self) -> Generator[Batch, None, None]:
-        """The same as a generator."""
+    def reused(self, skip: int = 0) -> Generator[Batch, None, None]:
+        """The same from number `skip` on, after those before it: MindSpore makes new arrays for every batch."""
         iterator = self.dataset().create_dict_iterator(num_epochs=1, output_numpy=True, do_copy=False)
         try:
-            for batch in iterator:
+            for batch in itertools.islice(iterator, skip, None):
                 yield dict(batch)
         except RuntimeError as error:
-            if (told := self.told(error)) is not None:
-                raise told from None
+            if (explained := self.explain_error(error)) is not None:
+                raise explained from None
             raise
 
     def dataset(self) -> MindSporeDataset:
@@ -79,15 +80,15 @@ class ReferenceFeed:
         import mindspore.dataset as ds
 
         rows = ds.GeneratorDataset(
-            _Images(self._records, self._stream, self._handed),
+            _Images(self._records, self.stream, self._handed),
             list(self.columns),
             shuffle=False,
             num_parallel_workers=1,
         )
         mapped = rows.map(self._operators, input_columns="image", num_parallel_workers=self._workers)
-        return mapped.batch(self._stream.batch_size, drop_remainder=True)
+        return mapped.batch(self.stream.batch_size, drop_remainder=True)
 
-    def told(self, error: RuntimeError) -> UserError | None:
+    def explain_error(self, error: RuntimeError) -> UserError | None:
         """Name the image that MindSpore could not decode; its own message says at best which operator it was."""
         if "decode" not in str(error).lower():
             return None
@@ -95,11 +96,8 @@ class ReferenceFeed:
         damaged = next((row for row in handed if not self._decodes(row)), None)
         if damaged is None:
             return None
-        return UserError(
-            f"{self._records.describe(damaged)} is damaged, it does not decode: 'python -m convert verify "
-            f"{self._records.directory}' lists all damage; convert again, or use --feed host, which can replace such "
-            "images by others (--tolerate N)"
-        )
+        reason = "is damaged, it does not decode (the host feed can replace such images, this one cannot)"
+        return DamagedImageError(self._records, damaged, reason)
 
     def _decodes(self, row: int) -> bool:
         try:

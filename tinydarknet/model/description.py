@@ -6,12 +6,15 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from convert.dataset.manifest import ClassEntry, Manifest
 from convert.errors import UserError
 from convert.json_fields import from_json, parse_object
 from tinydarknet.colour import Normalization
 from tinydarknet.model.architecture import VARIANTS, VariantName
+
+AmpDtype = Literal["float16", "bfloat16"]
 
 DESCRIPTION_VERSION = 1
 
@@ -28,6 +31,10 @@ class ModelDescription:
     """Side of the square image it was trained on, pixels."""
     source: str
     """Where the weights come from, in words."""
+    amp_level: str = "O0"
+    """The mixed precision that it was trained with, and is evaluated with."""
+    amp_dtype: AmpDtype = "float16"
+    """What that lowers to."""
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:

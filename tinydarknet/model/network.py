@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, amp, mint, nn, ops
 from mindspore.ops.operations import _grad_ops  # ReLU's gradient kernel has no public name
 
 from tinydarknet.model.architecture import HEAD_NAME, VARIANTS, LayerShape, Variant, VariantName, layer_shapes
@@ -60,6 +61,18 @@ class LeakyReLU(nn.Cell):
         return (self.relu_gradient(dout, out) * (1 - self.slope) + dout * self.slope,)
 
 
+class FusedLeakyReLU(nn.Cell):
+    """The same by one operator with a gradient of its own, where the CPU's form would be two kernels and four."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Apply it."""
+        return mint.nn.functional.leaky_relu(x, self.slope)
+
+
 class ConvBlock(nn.Cell):
     """One layer: convolution, then batch norm and leaky ReLU or a bias, and 2x2 max pooling where the table has it.
 
@@ -67,7 +80,9 @@ class ConvBlock(nn.Cell):
     both are monotone, so the result is the same bit by bit, and the ReLU meets a quarter of the values.
     """
 
-    def __init__(self, shape: LayerShape, traits: Variant, weight: np.ndarray, keep_argmax: bool) -> None:
+    def __init__(
+        self, shape: LayerShape, traits: Variant, weight: np.ndarray, keep_argmax: bool, fused: bool = False
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
             shape.in_channels,
@@ -82,7 +97,7 @@ class ConvBlock(nn.Cell):
         self.pooled = shape.pool
         if shape.normalized:
             self.bn = nn.BatchNorm2d(shape.out_channels, eps=traits.bn_epsilon)
-            self.activation = LeakyReLU(traits.slope)
+            self.activation = FusedLeakyReLU(traits.slope) if fused else LeakyReLU(traits.slope)
         if shape.pool:
             self.pool = MaxPool2x2(keep_argmax)
 
@@ -115,21 +130,32 @@ class TinyDarkNet(nn.SequentialCell):
     """
 
     def __init__(
-        self, num_classes: int, variant: VariantName = "darknet", seed: int = 0, keep_argmax: bool = False
+        self,
+        num_classes: int,
+        variant: VariantName = "darknet",
+        seed: int = 0,
+        keep_argmax: bool = False,
+        fused: bool = False,
     ) -> None:
-        """Build it; `keep_argmax` makes training on the CPU faster, see `pooling.MaxPool2x2`."""
+        """Build it; `keep_argmax` makes training on the CPU faster, see `MaxPool2x2`, `fused` that on Ascend."""
         shapes = layer_shapes(num_classes, variant)
         traits = VARIANTS[variant]
         rng = np.random.default_rng(seed)
         cells: OrderedDict[str, nn.Cell] = OrderedDict()
         for shape in shapes:
-            cells[shape.name] = ConvBlock(shape, traits, initial_weight(shape, rng), keep_argmax)
+            cells[shape.name] = ConvBlock(shape, traits, initial_weight(shape, rng), keep_argmax, fused)
         cells["mean"] = SpatialMean()
         if not traits.normalized_head:
             # the head is linear, so the mean of its outputs is its output for the mean, at 1/196 of the work
             cells.move_to_end(HEAD_NAME)
         cells["flatten"] = nn.Flatten()
         super().__init__(cells)
+
+
+def lower_precision(network: nn.Cell, amp_level: str, amp_dtype: str) -> None:
+    """Let `network` compute in mixed precision, in place; "O0" changes nothing."""
+    if amp_level != "O0":
+        amp.auto_mixed_precision(network, amp_level, getattr(ms, amp_dtype))
 
 
 def initial_weight(shape: LayerShape, rng: np.random.Generator) -> np.ndarray:

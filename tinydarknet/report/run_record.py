@@ -21,7 +21,7 @@ PICTURE_BYTES_MAX = 4 << 20
 PICTURES_MAX = 24
 """So many are shown; the rest is counted."""
 SHEET_PREFIX = "sheet"
-"""Pictures whose names start with it belong to the dataset: `convert inspect DIR --sheet RUN/sheet-train.png`."""
+"""Pictures whose names start with it belong to the dataset: `tinydarknet.preview DIR --out RUN/sheet-train.png`."""
 
 _MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg"}
 _WIDE_PIXELS = 1200

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from convert.dataset import Dataset
-from convert.dataset.manifest import Manifest, SkippedItem
+from convert.dataset.manifest import SkippedItem
 from convert.image.encoding import Encoding
 
 SKIPPED_NAMED_MAX = 50
@@ -54,19 +53,12 @@ class DatasetCard:
     """The first SKIPPED_NAMED_MAX of them."""
 
 
-def dataset_card(path: Path, manifest: Manifest) -> DatasetCard:
-    """Describe the dataset at `path`.
-
-    Raises:
-        UserError: the index is missing or is not the manifest's.
-    """
-    index = Dataset(path, map_shards=False).index
-    per_class = np.bincount(index.column("label").to_numpy(), minlength=len(manifest.classes))
-    # counted by Arrow: ImageNet has 1.28 million rows and a handful of pairs
-    pairs = index.group_by(["action", "reason"]).aggregate([([], "count_all")]).to_pylist()
-    treated = [Treatment(pair["action"], pair["reason"], pair["count_all"]) for pair in pairs]
+def dataset_card(dataset: Dataset) -> DatasetCard:
+    """Describe a dataset."""
+    manifest = dataset.manifest
+    per_class = np.bincount(dataset.labels, minlength=len(manifest.classes))
     return DatasetCard(
-        path=str(path),
+        path=str(dataset.directory),
         split=manifest.split,
         encoding=manifest.encoding,
         images=manifest.rows,
@@ -78,7 +70,7 @@ def dataset_card(path: Path, manifest: Manifest) -> DatasetCard:
         seed=manifest.seed,
         logical_digest=manifest.logical_digest,
         versions=manifest.versions,
-        treated=tuple(sorted(treated, key=lambda entry: (-entry.images, entry.action, entry.reason))),
+        treated=tuple(Treatment(*entry) for entry in dataset.treatments()),
         left_out=len(manifest.skipped),
         left_out_reasons=tuple(Counter(item.reason for item in manifest.skipped).most_common()),
         left_out_named=manifest.skipped[:SKIPPED_NAMED_MAX],

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from mindspore import Parameter, nn
-from mindspore import amp as mixed_precision
 
 from convert.dataset.manifest import Manifest, load_manifest
 from convert.errors import UserError
@@ -18,7 +17,7 @@ from tinydarknet.device import Device
 from tinydarknet.feed.order import steps_per_epoch
 from tinydarknet.model.checkpoint import fill
 from tinydarknet.model.description import RunState, check_classes
-from tinydarknet.model.network import TinyDarkNet
+from tinydarknet.model.network import TinyDarkNet, lower_precision
 from tinydarknet.run_folder.folder import RunFolder, open_run_folder
 from tinydarknet.train.schedule import Milestones, learning_rates
 from tinydarknet.train.step import DynamicLossScale, WeightAverage, build_optimizer
@@ -94,7 +93,9 @@ def assemble(config: TrainConfig, device: Device, manifest: Manifest) -> tuple[R
             "use a smaller batch_size"
         )
     rates = _rates(config, global_batch, per_epoch)
-    network = TinyDarkNet(num_classes, config.variant, config.seed, keep_argmax=device.target == "CPU")
+    network = TinyDarkNet(
+        num_classes, config.variant, config.seed, keep_argmax=device.target == "CPU", fused=device.target == "Ascend"
+    )
     notes = []
     if config.pre_trained and config.checkpoint_path is not None:
         notes = initial_weights(config.checkpoint_path, network, config, manifest)
@@ -102,8 +103,14 @@ def assemble(config: TrainConfig, device: Device, manifest: Manifest) -> tuple[R
     average = WeightAverage(network, averaged, config.ema_decay) if averaged is not None else None
     optimizer = build_optimizer(network, rates, config.momentum, config.weight_decay, config.nesterov)
     level = device.amp_level(config.amp_level)
-    if level != "O0":
-        mixed_precision.auto_mixed_precision(network, level)
+    if level != "O0" and not device.supports(config.amp_dtype):
+        raise UserError(f"{config.amp_dtype} needs an Ascend 910B or later: take --amp-dtype float16")
+    for each in (network, averaged):
+        if each is not None:
+            lower_precision(each, level, config.amp_dtype)
+    dynamic = device.follows_overflows(config)
+    if dynamic and not config.is_dynamic_loss_scale:
+        notes.append(f"the loss scale follows overflows, from {config.loss_scale:g} on (--fixed-loss-scale keeps it)")
     folder = open_run_folder(config.run_dir, config.resume) if device.is_first else RunFolder(config.run_dir or Path())
     run = Run(
         config=config,
@@ -114,7 +121,7 @@ def assemble(config: TrainConfig, device: Device, manifest: Manifest) -> tuple[R
         averaged=averaged,
         average=average,
         optimizer=optimizer,
-        loss_scale=DynamicLossScale(config.loss_scale) if config.is_dynamic_loss_scale else config.loss_scale,
+        loss_scale=DynamicLossScale(config.loss_scale) if dynamic else config.loss_scale,
         milestones=Milestones(
             steps_per_epoch=per_epoch,
             total_steps=len(rates),

@@ -103,7 +103,7 @@ class RunCallback(Callback):
             fields = {"step": step, "epoch": epoch, "loss": loss, "learning_rate": rate}
             fields |= {"images_per_s": round(images_per_s, 2), "waiting_share": round(waiting, 4)}
             fields["image_size"] = self.image_size
-            if element is not None and steps == 1:
+            if element and steps == 1:  # in a sink MindSpore has an empty tuple here
                 fields["ids_crc32"] = zlib.crc32(element[-1].asnumpy().tobytes())
             reporter.event("step", fields)
             if not reporter.on_terminal and not ends_epoch:

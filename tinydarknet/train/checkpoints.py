@@ -55,8 +55,9 @@ def agree_on_statistics(run: Run) -> None:
 def _write(run: Run, path: Path) -> None:
     kind = "trained" if run.average is None else f"moving average (decay {run.config.ema_decay}) of weights trained"
     source = f"{kind} for {run.state.step} steps on dataset {run.state.dataset_digest[:12]}"
+    config, level = run.config, run.device.amp_level(run.config.amp_level)
     model = ModelDescription(
-        run.config.variant, run.manifest.classes, run.config.normalization, run.config.image_height, source
+        config.variant, run.manifest.classes, config.normalization, config.image_height, source, level, config.amp_dtype
     )
     checkpoint.write(path, run.weights, Description(model, run.state), run.resume_state)
 

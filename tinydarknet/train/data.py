@@ -11,10 +11,9 @@ from convert.dataset.manifest import load_manifest
 from tinydarknet.device import sum_over_ranks
 from tinydarknet.evaluate.passes import classifier_for, evaluate
 from tinydarknet.evaluate.scores import Score
-from tinydarknet.feed.batch_plan import Drawing
 from tinydarknet.feed.damage import HealthPolicy, RowHealth
-from tinydarknet.feed.loader import Feed, feed_for, open_eval_feed
-from tinydarknet.feed.order import TrainingStream
+from tinydarknet.feed.loader import Feed, open_eval_feed, open_train_feed
+from tinydarknet.feed.order import Rank
 from tinydarknet.train.assembly import Run
 from tinydarknet.train.schedule import Segment
 
@@ -55,17 +54,20 @@ class TrainingData:
             UserError: the wanted feed cannot read the dataset.
         """
         config, device = self._run.config, self._run.device
-        stream = TrainingStream(
-            len(self._records),
-            self._run.batch_size,
-            config.seed,
-            device.rank,
-            device.world_size,
-            segment.first_step,
-            segment.last_step,
+        return open_train_feed(
+            self._records,
+            batch_size=self._run.batch_size,
+            image_size=segment.image_size,
+            seed=config.seed,
+            rank=Rank(device.rank, device.world_size),
+            first_step=segment.first_step,
+            last_step=segment.last_step,
+            augmentation=config.augmentation,
+            normalization=config.normalization,
+            feed=config.feed,
+            health=self._health,
+            threads=device.feed_threads,
         )
-        drawing = Drawing(self._records, stream, segment.image_size, config.augmentation, self._health)
-        return feed_for(drawing, config.normalization, config.feed, device.feed_threads)
 
 
 class Validation:
@@ -78,14 +80,16 @@ class Validation:
             UserError: it is damaged.
         """
         self._run = run
-        self._rows = load_manifest(directory).rows
+        manifest = load_manifest(directory)
+        self._rows = manifest.rows
+        same_kind = (manifest.encoding.name == "yuv420") == (run.manifest.encoding.name == "yuv420")
         self._feed = open_eval_feed(
             directory,
             batch_size=min(run.config.batch_size, EVAL_BATCH_MAX),
             image_size=run.config.image_height,
-            rank=run.device.rank,
-            world_size=run.device.world_size,
+            rank=Rank(run.device.rank, run.device.world_size),
             normalization=run.config.normalization,
+            feed=run.config.feed if same_kind else "auto",
             threads=run.device.feed_threads,
         )
         self._classifier = classifier_for(self._feed, run.published)

@@ -93,6 +93,11 @@ class Segment:
     image_size: int
     """Side, pixels."""
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Its first step, and one past its last."""
+        return self.first_step, self.last_step
+
 
 def size_of_epoch(sizes: Sequence[int], epoch: int, epochs: int) -> int:
     """The image size at `epoch` in [0, epochs): number floor(epoch * len(sizes) / epochs) of `sizes`.

@@ -8,6 +8,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+from mindspore.ops.operations.math_ops import NPUClearFloatStatusV2, NPUGetFloatStatusV2
 
 GROWTH_FACTOR = 2.0
 GROWTH_STEPS = 2000
@@ -26,7 +27,8 @@ class TrainStep(nn.Cell):
     The batch is worked off in `parts` parts, each part every parts-th image: the very parts that as many ranks
     would see, so that one rank with n parts and n ranks compute the same step, batch norm included.
     Gradients are of loss_scale * loss, divided by loss_scale before the update; a power of two changes no bit.
-    With a dynamic scale, a step whose gradients overflow on any rank changes no weight on all of them.
+    With a dynamic scale, a step whose gradients overflow on any rank changes no weight on all of them. Where arithmetic
+    clamps instead of overflowing to infinity, `register` is asked.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class TrainStep(nn.Cell):
         parts: int = 1,
         world_size: int = 1,
         average: WeightAverage | None = None,
+        register: OverflowRegister | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.classifier = classifier
@@ -50,6 +53,7 @@ class TrainStep(nn.Cell):
         self.dynamic = isinstance(loss_scale, DynamicLossScale)
         self.scale = loss_scale if isinstance(loss_scale, DynamicLossScale) else Tensor(loss_scale, ms.float32)
         self.average = average
+        self.register = register
         self.each = ops.HyperMap()
         self.gradient = ms.value_and_grad(self.scaled_loss, None, self.weights)
         if world_size > 1:
@@ -63,6 +67,8 @@ class TrainStep(nn.Cell):
     def construct(self, *columns: Tensor) -> Tensor:
         """Make one update; return the loss before it."""
         scale = self.scale.value * 1.0 if self.dynamic else self.scale
+        if self.dynamic and self.register is not None:
+            columns = (self.register.clear(columns[0]), *columns[1:])
         loss, gradients = self.gradient(scale, *self.part(columns, 0))
         for index in range(1, self.parts):
             part_loss, part_gradients = self.gradient(scale, *self.part(columns, index))
@@ -75,11 +81,20 @@ class TrainStep(nn.Cell):
             gradients = self.reduce(gradients)
             loss = self.sum_ranks(loss.reshape(1))[0] / self.world_size
         if self.dynamic:
-            finite = all_finite(gradients)
+            finite = self.without_overflow(gradients)
             if finite:
                 loss = self.update(loss, gradients)
             return ops.depend(loss, self.scale(finite))
         return self.update(loss, gradients)
+
+    def without_overflow(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Whether no rank's gradients have overflowed, a bool scalar; what overflows to infinity all ranks' mean shows."""
+        if self.register is None:
+            return all_finite(gradients)
+        finite = self.register(gradients)
+        if self.world_size > 1:
+            finite = self.sum_ranks(1 - ops.cast(finite, ms.float32).reshape(1))[0] == 0
+        return finite
 
     def update(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
         """Move the weights, then their average; return the loss."""
@@ -143,6 +158,26 @@ class DynamicLossScale(nn.Cell):
         value = ops.select(finite, grown, lowered)
         steps = ops.select(grows, ops.zeros_like(steps), steps)
         return ops.depend(value, (ops.assign(self.sound_steps, steps), ops.assign(self.value, value)))
+
+
+class OverflowRegister(nn.Cell):
+    """Where a card that clamps overflowing results notes that it has: the first Ascend 910, or 910B in SATURATION_MODE.
+
+    As mindspore/amp.py and nn/wrap/loss_scale.py do it; not run on a card here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        self.read_status = NPUGetFloatStatusV2()
+        self.clear_status = NPUClearFloatStatusV2()
+
+    def clear(self, value: Tensor) -> Tensor:
+        """Forget what has been noted; returns `value`, from which only later overflows can follow."""
+        return ops.depend(value, self.clear_status(ops.depend(Tensor([0] * 8, ms.int32), value)))
+
+    def construct(self, results: tuple[Tensor, ...]) -> Tensor:
+        """Whether nothing has been noted until `results` were there, a bool scalar."""
+        return ops.equal(self.read_status(ops.depend(Tensor([0] * 8, ms.int32), results)), 0).all()
 
 
 def all_finite(gradients: tuple[Tensor, ...]) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from mindspore.train import Model
 
 from convert.cli import EXIT_OK
+from convert.dataset import Dataset
 from convert.dataset.manifest import load_manifest
 from convert.errors import UserError
 from convert.signals import handled, stopping
@@ -25,7 +26,7 @@ from tinydarknet.train.callback import RunCallback, StopRequest
 from tinydarknet.train.checkpoints import restore_newest
 from tinydarknet.train.data import TrainingData, Validation
 from tinydarknet.train.schedule import Segment, segments
-from tinydarknet.train.step import SmoothedCrossEntropy, TrainStep
+from tinydarknet.train.step import OverflowRegister, SmoothedCrossEntropy, TrainStep
 
 
 def train(config: TrainConfig) -> int:
@@ -83,9 +84,9 @@ def _restore(run: Run) -> list[str]:
 
 
 def _dataset_cards(run: Run) -> dict[str, Any]:
-    cards = {"train": dataset_card(run.config.data_path, run.manifest)}
+    cards = {"train": dataset_card(Dataset(run.config.data_path, map_shards=False))}
     if run.config.val_data_path is not None:
-        cards["val"] = dataset_card(run.config.val_data_path, load_manifest(run.config.val_data_path))
+        cards["val"] = dataset_card(Dataset(run.config.val_data_path, map_shards=False))
     return {part: dataclasses.asdict(card) for part, card in cards.items()}
 
 
@@ -118,6 +119,11 @@ def _carry_out(run: Run, data: TrainingData, reporter: Reporter, stop: StopReque
         if config.image_sizes:
             first, last = segment.first_step // per_epoch + 1, segment.last_step // per_epoch
             reporter.say(f"epochs {first} to {last} of {config.epoch_size}: images of {segment.image_size} pixels")
+        if config.sink and run.device.target != "CPU" and run.milestones.stretch(*segment.steps) == 1:
+            reporter.say(
+                "warning: checkpoints, evaluations and epochs leave no stretch of steps in common, so the device does not "
+                f"fetch its batches by itself: choose a divisor of {per_epoch} for --checkpoint-every-steps"
+            )
         callback.image_size = segment.image_size
         _train_segment(run, segment, feed, callback)
         if callback.stopped:
@@ -135,15 +141,18 @@ def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback
         parts=config.gradient_accumulation,
         world_size=device.world_size,
         average=run.average,
+        register=OverflowRegister() if device.chip is not None and device.chip.hides_overflow else None,
     )
-    sinks = config.sink and device.target != "CPU"
-    stretch = run.milestones.stretch(segment.first_step, segment.last_step) if sinks else -1
-    epochs = (segment.last_step - segment.first_step) // stretch if sinks else 1
+    stretch = run.milestones.stretch(*segment.steps)
+    sinks = config.sink and device.target != "CPU" and stretch > 1
+    stretch, epochs = (stretch, (segment.last_step - segment.first_step) // stretch) if sinks else (-1, 1)
     try:
         Model(step).train(epochs, feed.dataset(), callbacks=[callback], dataset_sink_mode=sinks, sink_size=stretch)
     except RuntimeError as error:
-        if (told := feed.told(error)) is not None:
-            raise told from None
+        if (explained := feed.explain_error(error)) is not None:
+            raise explained from None
+        if device.world_size > 1 and devices.LOST_CONNECTION.search(str(error)):
+            raise UserError("the connection to the other ranks is lost: see the launcher's last lines") from None
         raise
 
 

@@ -1,4 +1,9 @@
-"""Stored planes -> uint8 batches at the network's size."""
+"""Stored payloads -> the uint8 planes of a batch: one cropper for each encoding, all with one signature.
+
+A cropper writes the windows of a batch's rows into `y` and `uv`, and raises UndecodableRowError for a row that it cannot
+read; it is called from several threads at once, each with its own batch. This is all that the feed knows about an
+encoding: a new one, or a faster decoder, is a function beside these and a line in `CROPPERS`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,9 @@ import cv2
 import numpy as np
 
 from convert.dataset import Dataset
-from tinydarknet.colour import Normalization, colour_matrices, plain_matrix
 from tinydarknet.feed.augment import Windows
-from tinydarknet.feed.batch_plan import Drawing, DrawnBatch
 from tinydarknet.feed.damage import UndecodableRowError
-from tinydarknet.feed.kernels import luma_means, resize_windows
-from tinydarknet.feed.prefetch import Batch
+from tinydarknet.feed.kernels import resize_windows
 
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 """The converter has applied every EXIF orientation."""
@@ -105,58 +107,8 @@ def resize_planes(records: Dataset, rows: np.ndarray, windows: Windows, y: np.nd
     )
 
 
-PLANE_COLUMNS = ("y", "uv", "colour", "label", "id")
-
 Cropper = Callable[[Dataset, np.ndarray, Windows, np.ndarray, np.ndarray], None]
 """Writes the windows of rows int64 [B] into y uint8 [B, 1, S, S] and uv uint8 [B, 2, S/2, S/2]."""
 
 CROPPERS: dict[str, Cropper] = {"yuv420": resize_planes, "jpeg": decode_planes, "original": decode_planes}
 """By the dataset's encoding."""
-
-
-class PlanesSource:
-    """Batches of planes from a dataset in any encoding; satisfies `BatchSource`.
-
-    A batch is y uint8 [B, 1, S, S], uv uint8 [B, 2, S/2, S/2], colour float32 [B, 3, 4], label int32 [B], id int64 [B].
-    """
-
-    columns: tuple[str, ...] = PLANE_COLUMNS
-
-    def __init__(self, drawing: Drawing, normalization: Normalization) -> None:
-        self.steps = drawing.stream.steps
-        self.drawing = drawing
-        self._crop = CROPPERS[drawing.records.manifest.encoding.name]
-        self._normalization = normalization
-        self._plain = plain_matrix(normalization)
-
-    def allocate(self) -> Batch:
-        """Return uninitialised arrays for one batch."""
-        rows, size = self.drawing.stream.batch_size, self.drawing.image_size
-        return {
-            "y": np.empty((rows, 1, size, size), np.uint8),
-            "uv": np.empty((rows, 2, size // 2, size // 2), np.uint8),
-            "colour": np.empty((rows, 3, 4), np.float32),
-            "label": np.empty(rows, np.int32),
-            "id": np.empty(rows, np.int64),
-        }
-
-    def fill(self, step: int, batch: Batch) -> None:
-        """Write batch number `step`, in [0, steps), into `batch`; padding rows repeat row 0 with label and id -1.
-
-        Raises:
-            UserError: an image is damaged, and no more may be replaced.
-        """
-        drawn = self.drawing.pixels(step, lambda drawn: self.crop(drawn, batch))
-        self.finish(drawn, batch)
-
-    def crop(self, drawn: DrawnBatch, batch: Batch) -> None:
-        """Fill `batch`'s y and uv."""
-        self._crop(self.drawing.records, drawn.rows, drawn.windows, batch["y"], batch["uv"])
-
-    def finish(self, drawn: DrawnBatch, batch: Batch) -> None:
-        """Fill `batch`'s colour, label and id; contrast needs the luma that `crop` has written."""
-        if drawn.factors is None:
-            batch["colour"][:] = self._plain
-        else:
-            batch["colour"][:] = colour_matrices(self._normalization, drawn.factors, luma_means(batch["y"]))
-        self.drawing.name(drawn, batch)
