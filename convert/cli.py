@@ -109,6 +109,8 @@ def _fill_closed_streams() -> None:
 class _Printable(io.TextIOWrapper):
     """A stream that escapes what would steer a terminal, whoever's name it comes from, and what it cannot encode."""
 
+    replaced: io.TextIOWrapper
+
     def write(self, text: str, /) -> int:
         super().write(_STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text))
         return len(text)
@@ -126,6 +128,7 @@ def _escape_output() -> None:
                 line_buffering=stream.line_buffering,
                 write_through=stream.write_through,
             )
+            wrapped.replaced = stream  # which would close their common buffer when it goes
             setattr(sys, name, wrapped)
 
 
