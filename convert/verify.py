@@ -120,7 +120,8 @@ def verify(options: VerifyOptions) -> int:
     checked = check_dataset(options)
     manifest, faults = checked.manifest, checked.faults
     if faults:
-        listed = "\n".join(f"  {fault}" for fault in faults[:50])
+        beside = [f"{name} does not belong to the dataset" for name in checked.foreign[:20]]
+        listed = "\n".join(f"  {line}" for line in (*faults[:50], *beside))
         more = f"\n  and {len(faults) - 50} more" if len(faults) > 50 else ""
         counted = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
         raise UserError(
