@@ -21,10 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.instruments.harness import emit
+from benchmarks.instruments.harness import BenchmarkOptions, run_benchmark, spread
 from benchmarks.instruments.loop import loops_per_s
-from convert.cli import Command, main_single
-from convert.errors import UserError
+from convert.errors import UserError, require_at_least, require_positive, require_some
 from convert.image.encode import Check
 from convert.image.encoding import EncodingName
 
@@ -33,7 +32,7 @@ _IMAGES_MIN = 2000
 
 
 @dataclass(frozen=True)
-class ConvertRateOptions:
+class ConvertRateOptions(BenchmarkOptions):
     """Convert a split to a temporary folder, several times over, and verify it."""
 
     source: Path
@@ -54,17 +53,11 @@ class ConvertRateOptions:
     """Measure one worker and `workers` in turn, beside as many copies of an independent compute loop."""
     repeats: int = 3
     """Conversions per encoding; the median counts."""
-    json: Path | None = None
-    """Write the JSON lines here too."""
 
     def __post_init__(self) -> None:
-        if not self.encodings:
-            raise ValueError("encodings needs at least one value")
-        for name in ("workers", "repeats"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.copies < 0:
-            raise ValueError(f"copies must be at least 0, got {self.copies}")
+        require_some(self, "encodings")
+        require_positive(self, "workers", "repeats")
+        require_at_least(self, 0, "copies")
         if self.scaling and self.workers < 2:
             raise ValueError(f"scaling needs at least 2 workers, got {self.workers}")
 
@@ -111,9 +104,7 @@ def _measure_encoding(options: ConvertRateOptions, encoding: EncodingName, folde
     rates = [outcome.images / outcome.cost.cpu_s for outcome in made]
     return {
         **_described(options, made[0].manifest),
-        "images_per_core_s": statistics.median(rates),
-        "images_per_core_s_min": min(rates),
-        "images_per_core_s_max": max(rates),
+        **spread("images_per_core_s", rates),
         "images_per_s_with_start": statistics.median(outcome.images / outcome.wall_s for outcome in made),
         "worker_memory_mb_max": max(outcome.cost.worker_bytes for outcome in made) / 1e6,
         "verify_mb_per_core_s": statistics.median(check.read_bytes / 1e6 / check.cpu_s for check in checked),
@@ -144,9 +135,7 @@ def _measure_scaling(options: ConvertRateOptions, encoding: EncodingName, folder
         "images_per_s_one_worker": statistics.median(rates[1]),
         "speedup": statistics.median(speedups),
         "loop_speedup": statistics.median(loop_speedups),
-        "speedup_over_loop": statistics.median(over_loop),
-        "speedup_over_loop_min": min(over_loop),
-        "speedup_over_loop_max": max(over_loop),
+        **spread("speedup_over_loop", over_loop),
     }
 
 
@@ -154,17 +143,8 @@ def _convert(options: ConvertRateOptions, encoding: EncodingName, output: Path, 
     from convert.job.conversion import convert_split
     from convert.job.options import RunOptions
 
-    return convert_split(
-        RunOptions(
-            options.source,
-            output,
-            encoding,
-            options.short_side,
-            check=options.check,
-            shard_rows=options.shard_rows,
-            workers=workers,
-        )
-    )
+    wanted = {"check": options.check, "shard_rows": options.shard_rows, "workers": workers}
+    return convert_split(RunOptions(options.source, output, encoding, options.short_side, **wanted))
 
 
 def _described(options: ConvertRateOptions, manifest: Any) -> dict[str, Any]:
@@ -186,9 +166,7 @@ def _described(options: ConvertRateOptions, manifest: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    main_single(
-        "convert_rate.py", Command(ConvertRateOptions, lambda options: emit(measure_conversions(options), options.json))
-    )
+    run_benchmark("convert_rate.py", ConvertRateOptions, measure_conversions)
 
 
 if __name__ == "__main__":

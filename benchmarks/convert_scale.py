@@ -23,14 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.instruments.harness import emit
-from convert.cli import Command, main_single
+from benchmarks.instruments.harness import BenchmarkOptions, run_benchmark
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
-class ConvertScaleOptions:
+class ConvertScaleOptions(BenchmarkOptions):
     """Generate a source of tiny images and measure what a conversion does besides converting them."""
 
     images: int = 1_281_167
@@ -39,8 +38,6 @@ class ConvertScaleOptions:
     """Classes, 1 to 1000."""
     folder: Path | None = None
     """Where to put source and dataset (1.4 GB); default: a temporary folder."""
-    json: Path | None = None
-    """Write the JSON line here too."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.classes <= 1000:
@@ -49,7 +46,7 @@ class ConvertScaleOptions:
             raise ValueError(f"images must be at least the number of classes {self.classes}, got {self.images}")
 
 
-def measure_scale(options: ConvertScaleOptions) -> dict[str, Any]:
+def measure_scale(options: ConvertScaleOptions) -> list[dict[str, Any]]:
     """Seconds and peak memory of the four commands."""
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         source, output = Path(folder) / "train.tar", Path(folder) / "dataset"
@@ -62,16 +59,17 @@ def measure_scale(options: ConvertScaleOptions) -> dict[str, Any]:
         quick = _timed("verify", output, "--quick")
         described = _timed("inspect", output)
         index_bytes = (output / "index.parquet").stat().st_size
-    return {
-        "benchmark": "convert_scale",
-        "images": options.images,
-        "shards": shards,
-        **{f"finish_{name}": value for name, value in finish.items()},
-        **{f"finished_again_{name}": value for name, value in again.items()},
-        **{f"verify_quick_{name}": value for name, value in quick.items()},
-        **{f"inspect_{name}": value for name, value in described.items()},
-        "index_bytes": index_bytes,
-    }
+    timed = {"finish": finish, "finished_again": again, "verify_quick": quick, "inspect": described}
+    costs = {f"{name}_{unit}": value for name, cost in timed.items() for unit, value in cost.items()}
+    return [
+        {
+            "benchmark": "convert_scale",
+            "images": options.images,
+            "shards": shards,
+            **costs,
+            "index_bytes": index_bytes,
+        }
+    ]
 
 
 def write_source(path: Path, images: int, classes: int) -> None:
@@ -172,9 +170,7 @@ def _timed(command: str, *arguments: Any) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    main_single(
-        "convert_scale.py", Command(ConvertScaleOptions, lambda options: emit([measure_scale(options)], options.json))
-    )
+    run_benchmark("convert_scale.py", ConvertScaleOptions, measure_scale)
 
 
 if __name__ == "__main__":

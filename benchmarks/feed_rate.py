@@ -17,17 +17,22 @@ import tyro
 
 from benchmarks.instruments.clock import cpu_seconds
 from benchmarks.instruments.datasets import FEED_KINDS, MeasuredFeed, data_for_feed
-from benchmarks.instruments.harness import drop_from_page_cache, emit, process_memory_mb, spread
+from benchmarks.instruments.harness import (
+    BenchmarkOptions,
+    anonymous_memory_mb,
+    drop_from_page_cache,
+    run_benchmark,
+    spread,
+)
 from benchmarks.instruments.training_feed import TrainingFeed
-from convert.cli import Command, main_single
-from convert.errors import UserError
+from convert.errors import UserError, require_positive, require_some
 
 _WARMUP_BATCHES = 2
 _ENDLESS_STEPS = 10**6
 
 
 @dataclass(frozen=True)
-class FeedRateOptions:
+class FeedRateOptions(BenchmarkOptions):
     """Measure the feeds on a dataset, in turns."""
 
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]
@@ -48,16 +53,10 @@ class FeedRateOptions:
     """Images that are converted, about, for a feed that has no dataset of its own."""
     page_cache: Literal["warm", "cold"] = "warm"
     """cold: drop the dataset's files from the page cache before each turn, which then ends with the epoch."""
-    json: Path | None = None
-    """Write the JSON lines here too."""
 
     def __post_init__(self) -> None:
-        for name in ("data", "feeds"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} needs at least one value")
-        for name in ("batch_size", "image_size", "threads", "repeats", "seconds", "rows"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        require_some(self, "data", "feeds")
+        require_positive(self, "batch_size", "image_size", "threads", "repeats", "seconds", "rows")
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def take_turn(
     with contextlib.closing(opened.reused()) as batches:
         for _ in range(0 if cold else _WARMUP_BATCHES):
             next(batches)
-        anonymous_mb = process_memory_mb("RssAnon")
+        anonymous_mb = anonymous_memory_mb()
         images = 0
         seen: set[int] = set()
         wall_start, cpu_start = time.perf_counter(), cpu_seconds()
@@ -152,7 +151,7 @@ def take_turn(
         wall_s, cpu_s = time.perf_counter() - wall_start, cpu_seconds() - cpu_start
     if len(seen) * options.batch_size < images:
         raise UserError(f"the {feed} feed repeated a batch of ids")
-    memory_mb = process_memory_mb("RssAnon")
+    memory_mb = anonymous_memory_mb()
     return Repeat(images / wall_s, images / cpu_s, images // options.batch_size, memory_mb, memory_mb - anonymous_mb)
 
 
@@ -170,7 +169,7 @@ def _rows(directory: Path) -> int:
 
 def main() -> None:
     """Measure and print."""
-    main_single("feed_rate.py", Command(FeedRateOptions, lambda options: emit(measure_feeds(options), options.json)))
+    run_benchmark("feed_rate.py", FeedRateOptions, measure_feeds)
 
 
 if __name__ == "__main__":

@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.instruments.clock import cpu_seconds
-from benchmarks.instruments.harness import emit, percentiles, spread
-from convert.cli import Command, main_single
+from benchmarks.instruments.harness import BenchmarkOptions, percentiles, run_benchmark, spread
+from convert.errors import require_at_least, require_some
 from tinydarknet.config import check_image_side
 
 Kind = Literal["checkpoint", "mindir", "onnx", "onnx_int8"]
 
 
 @dataclass(frozen=True)
-class InferRateOptions:
+class InferRateOptions(BenchmarkOptions):
     """Time the network as checkpoint, MINDIR, ONNX and int8 ONNX: latency at batch 1, images per second in batches."""
 
     checkpoint_path: Path | None = None
@@ -43,15 +43,10 @@ class InferRateOptions:
     """Timed calls with one image."""
     repeats: int = 5
     """Timed calls with batch_size images."""
-    json: Path | None = None
-    """Write the JSON lines here too."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "calls", "repeats"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.kinds:
-            raise ValueError("kinds must name at least one, got none")
+        require_at_least(self, 1, "batch_size", "calls", "repeats")
+        require_some(self, "kinds")
         check_image_side("image_size", self.image_size)
 
 
@@ -170,9 +165,7 @@ def _time_calls(call: Callable[[], object], count: int) -> tuple[list[float], fl
 
 def main() -> None:
     """Measure and print."""
-    main_single(
-        "infer_rate.py", Command(InferRateOptions, lambda options: emit(measure_inference(options), options.json))
-    )
+    run_benchmark("infer_rate.py", InferRateOptions, measure_inference)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.instruments.harness import emit, process_memory_mb
-from convert.cli import Command, main_single
+import psutil
+
+from benchmarks.instruments.harness import BenchmarkOptions, peak_memory_mb, run_benchmark
+from convert.errors import require_at_least
 
 _PAYLOAD_BYTES = 256 * 342 * 3 // 2
 
 
 @dataclass(frozen=True)
-class OpenRateOptions:
+class OpenRateOptions(BenchmarkOptions):
     """Open a dataset of many rows, and a feed at the start and in the middle of a run."""
 
     rows: int = 1_281_167
@@ -32,28 +34,24 @@ class OpenRateOptions:
     """Images per rank and step."""
     ranks: int = 8
     """Of which one is opened."""
-    json: Path | None = None
-    """Write the JSON line here too."""
 
     def __post_init__(self) -> None:
-        for name in ("rows", "shards", "batch_size", "ranks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        require_at_least(self, 1, "rows", "shards", "batch_size", "ranks")
 
 
-def measure_opening(options: OpenRateOptions) -> dict[str, Any]:
+def measure_openings(options: OpenRateOptions) -> list[dict[str, Any]]:
     """Measure in a fresh process, so that memory is this opening's own; one result."""
     with tempfile.TemporaryDirectory() as folder:
         _generate(options, Path(folder))
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            return pool.apply(_open, (options, Path(folder)))
+            return [pool.apply(_open, (options, Path(folder)))]
 
 
 def _open(options: OpenRateOptions, folder: Path) -> dict[str, Any]:
     from convert.dataset import Dataset
     from tinydarknet.feed.order import TrainingStream
 
-    rss_before_mb = process_memory_mb("VmRSS")
+    rss_before_mb = psutil.Process().memory_info().rss / 1e6
     start = time.perf_counter()
     records = Dataset(folder)
     opened_s = time.perf_counter() - start
@@ -70,8 +68,8 @@ def _open(options: OpenRateOptions, folder: Path) -> dict[str, Any]:
         "open_s": opened_s,
         "first_ids_s": seconds["first"],
         "ids_at_middle_step_s": seconds["middle"],
-        "added_peak_rss_mb": process_memory_mb("VmHWM") - rss_before_mb,
-        "open_files": len(list(Path("/proc/self/fd").iterdir())),
+        "added_peak_rss_mb": peak_memory_mb() - rss_before_mb,
+        "open_files": psutil.Process().num_fds(),
         "rows": options.rows,
         "shards": options.shards,
         "ranks": options.ranks,
@@ -135,9 +133,7 @@ def _generate(options: OpenRateOptions, folder: Path) -> None:
 
 def main() -> None:
     """Measure and print."""
-    main_single(
-        "open_rate.py", Command(OpenRateOptions, lambda options: emit([measure_opening(options)], options.json))
-    )
+    run_benchmark("open_rate.py", OpenRateOptions, measure_openings)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.instruments.harness import emit, spread
+from benchmarks.instruments.harness import BenchmarkOptions, run_benchmark, spread
 from benchmarks.peer_loaders.catalogue import PEERS
 from benchmarks.peer_loaders.install import OUTCOME_NAME, last_error
-from convert.cli import Command, main_single
-from convert.errors import UserError
+from convert.errors import UserError, require_positive
 
 OurFeed = Literal["planes", "host_jpeg", "host", "reference"]
 OURS: dict[OurFeed, tuple[str, str]] = {
@@ -40,7 +39,7 @@ _TURN_SECONDS_MAX = 300
 
 
 @dataclass(frozen=True)
-class PeersOptions:
+class PeersOptions(BenchmarkOptions):
     """Measure this project's feeds and other toolkits' loaders on a split of class folders, in turns."""
 
     source: Path
@@ -61,16 +60,12 @@ class PeersOptions:
     """Least duration of one turn of one loader, after its warm-up."""
     repeats: int = 3
     """Turns; the medians count."""
-    json: Path | None = None
-    """Write the JSON lines here too."""
 
     def __post_init__(self) -> None:
         for name in self.peers:
             if name not in PEERS:
                 raise ValueError(f"peers must be some of {', '.join(PEERS)}, got {name}")
-        for name in ("batch_size", "image_size", "workers", "seconds", "repeats"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        require_positive(self, "batch_size", "image_size", "workers", "seconds", "repeats")
 
 
 @dataclass(frozen=True)
@@ -210,7 +205,7 @@ def _peers(options: PeersOptions, folder: Path) -> dict[str, Callable[[], _Turn]
 
 def main() -> None:
     """Measure and print."""
-    main_single("peers.py", Command(PeersOptions, lambda options: emit(measure_peers(options), options.json)))
+    run_benchmark("peers.py", PeersOptions, measure_peers)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from benchmarks.prediction.budget import (
 from benchmarks.prediction.simulation import Scenario, simulate
 from benchmarks.reporting.results import load_results, of_benchmark
 from convert.cli import Command, main_single
-from convert.errors import UserError
+from convert.errors import UserError, require_at_least
 
 PUBLISHED = Path(__file__).parent / "results" / "published"
 _QUEUE_BATCHES = 18
@@ -30,7 +30,7 @@ _QUEUE_BATCHES = 18
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictStepOptions:
     """Predict the step time of a host from measured feed rates."""
 
     results: Path = PUBLISHED / "feed_rate.jsonl"
@@ -48,11 +48,10 @@ class PredictOptions:
 
     def __post_init__(self) -> None:
         Host(self.cores, self.cards, self.batch_size, self.compute_ms)
-        if self.jitter < 0:
-            raise ValueError(f"jitter must be at least 0, got {self.jitter}")
+        require_at_least(self, 0, "jitter")
 
 
-def predictions(options: PredictOptions) -> list[str]:
+def predictions(options: PredictStepOptions) -> list[str]:
     """The sentences: assumptions first, then one feed after the other.
 
     Raises:
@@ -95,7 +94,7 @@ def predictions(options: PredictOptions) -> list[str]:
 
 def main() -> None:
     """Predict and print."""
-    main_single("predict.py", Command(PredictOptions, lambda options: print(*predictions(options), sep="\n")))
+    main_single("predict_step.py", Command(PredictStepOptions, lambda options: print(*predictions(options), sep="\n")))
 
 
 if __name__ == "__main__":

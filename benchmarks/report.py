@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.reporting.documents import benchmarks_page, readme_table
+from benchmarks.reporting.markdown import Language
 from benchmarks.reporting.markers import replace_between
-from benchmarks.reporting.page import benchmarks_page, readme_table
 from benchmarks.reporting.results import load_results
-from benchmarks.reporting.tables import Language
 from convert.cli import Command, main_single
 from convert.durable_files import write_bytes
 from convert.errors import UserError
@@ -22,7 +22,7 @@ READMES: dict[str, Language] = {"README.md": "en", "README_CN.md": "zh"}
 
 
 @dataclass(frozen=True)
-class ReportOptions:
+class RenderOptions:
     """Render results to the documents of a source tree."""
 
     results: Path = ROOT / "benchmarks" / "results" / "published"
@@ -31,14 +31,14 @@ class ReportOptions:
     """The source tree whose README.md, README_CN.md and docs are written."""
 
 
-def render(options: ReportOptions) -> dict[Path, bytes]:
+def render(options: RenderOptions) -> dict[Path, bytes]:
     """Every file that the results determine, by its path.
 
     Raises:
         UserError: there are no results, a README has no place for its table, or matplotlib is not installed.
     """
     try:
-        from benchmarks.reporting.plots import draw_all
+        from benchmarks.reporting.charts import draw_all
 
         results = load_results(options.results)
         plots = draw_all(results)
@@ -54,7 +54,7 @@ def render(options: ReportOptions) -> dict[Path, bytes]:
     return files
 
 
-def _main(options: ReportOptions) -> None:
+def _main(options: RenderOptions) -> None:
     for path, content in render(options).items():
         changed = not path.is_file() or path.read_bytes() != content
         if changed:
@@ -64,7 +64,7 @@ def _main(options: ReportOptions) -> None:
 
 def main() -> None:
     """Render and write."""
-    main_single("report.py", Command(ReportOptions, _main))
+    main_single("report.py", Command(RenderOptions, _main))
 
 
 if __name__ == "__main__":

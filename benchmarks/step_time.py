@@ -10,6 +10,7 @@ Without --data it runs on the built-in sample. The readable summary goes to stde
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import statistics
 import sys
 import tempfile
@@ -19,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.instruments.clock import cpu_seconds
-from benchmarks.instruments.harness import emit, percentiles
+from benchmarks.instruments.harness import BenchmarkOptions, emit, percentiles
 from benchmarks.instruments.hooks import Stage
 from benchmarks.instruments.verdict import name_bottleneck
 from benchmarks.prediction.budget import REFERENCE_IMAGES_PER_S, cores_needed
 from convert.cli import Command, main_single
-from convert.errors import UserError
+from convert.errors import UserError, require_at_least, require_positive
+from tinydarknet.config import check_image_side
 from tinydarknet.feed.loader import FeedName
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ _PARTS: tuple[str, ...] = ("compute_ms", "all_reduce_ms", "feed_ms", "transfer_m
 
 
 @dataclass(frozen=True)
-class StepTimeOptions:
+class StepTimeOptions(BenchmarkOptions):
     """Time the training step and what feeds it."""
 
     data: Path | None = None
@@ -63,20 +65,12 @@ class StepTimeOptions:
     """By so much a batch."""
     device_target: Literal["auto", "Ascend", "CPU"] = "auto"
     """Where the network runs."""
-    json: Path | None = None
-    """Write the JSON line here too."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "batches", "threads", "ranks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("steps", "slow_ms"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.seconds <= 0:
-            raise ValueError(f"seconds must be positive, got {self.seconds}")
-        if self.image_size < 16 or self.image_size % 16:
-            raise ValueError(f"image_size must be a positive multiple of 16, got {self.image_size}")
+        require_at_least(self, 1, "batch_size", "batches", "threads", "ranks")
+        require_at_least(self, 0, "steps", "slow_ms")
+        require_positive(self, "seconds")
+        check_image_side("image_size", self.image_size)
 
 
 def time_step(options: StepTimeOptions, data: Path) -> dict[str, Any] | None:
@@ -277,22 +271,15 @@ def _launch(options: StepTimeOptions, data: Path, folder: Path) -> int:
 
 
 def _rank_arguments(options: StepTimeOptions, data: Path, output: Path) -> list[str]:
-    words: list[object] = ["--data", data.resolve(), "--json", output]
-    for name in (
-        "batch_size",
-        "image_size",
-        "steps",
-        "seconds",
-        "batches",
-        "feed",
-        "threads",
-        "slow_ms",
-        "device_target",
-    ):
-        words += [f"--{name.replace('_', '-')}", getattr(options, name)]
-    if options.slow is not None:
-        words += ["--slow", options.slow]
-    return list(map(str, words))
+    """The options of one rank: those of all, of one rank on this dataset."""
+    changes = {"data": data.resolve(), "json": output, "ranks": 1}
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)} | changes
+    return [
+        word
+        for name, value in values.items()
+        if value is not None
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
 
 
 def _sample(folder: Path, images: int) -> Path:

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.instruments.harness import emit
-from convert.cli import Command, main_single
+from benchmarks.instruments.harness import BenchmarkOptions, run_benchmark
+from convert.errors import require_at_least, require_some
 
 _FEED_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class StoredSizeOptions:
+class StoredSizeOptions(BenchmarkOptions):
     """Compare stored sizes on a split of class folders."""
 
     source: Path
@@ -35,14 +35,10 @@ class StoredSizeOptions:
     """Side of a crop as the network sees it, pixels."""
     crops: int = 4
     """Random crops of every image."""
-    json: Path | None = None
-    """Write the JSON lines here too."""
 
     def __post_init__(self) -> None:
-        if not self.short_sides:
-            raise ValueError("short_sides needs at least one value")
-        if self.crops < 1:
-            raise ValueError(f"crops must be at least 1, got {self.crops}")
+        require_some(self, "short_sides")
+        require_at_least(self, 1, "crops")
 
 
 def measure_sizes(options: StoredSizeOptions) -> list[dict[str, Any]]:
@@ -127,9 +123,7 @@ def _source_crop(source: np.ndarray, stored: tuple[int, int], box: tuple[int, ..
 
 def main() -> None:
     """Measure and print."""
-    main_single(
-        "stored_size.py", Command(StoredSizeOptions, lambda options: emit(measure_sizes(options), options.json))
-    )
+    run_benchmark("stored_size.py", StoredSizeOptions, measure_sizes)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,6 @@ export/       a checkpoint -> ONNX, MINDIR, what Ascend's compiler takes
 predict/      picture files -> classes
 report/       a run's folder -> one HTML page
 
-Beside them: config.py and config_file.py (what a run can be told), device.py and processors.py (where it runs),
+Beside them: config.py and config_file.py (the options of a run), device.py and rank_share.py (where it runs),
 launch.py (several ranks), darknet_weights.py (Darknet's own weights), preview.py (what training will see).
 """

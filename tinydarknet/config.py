@@ -123,7 +123,8 @@ class TrainConfig(ScheduleConfig, OptimizerConfig, DeviceConfig):
     resume: bool = False
     """Go on with the run in run_dir from its newest whole checkpoint."""
     config_path: Path | None = None
-    """YAML file of options by their names; options on the command line win over it."""
+    """YAML file of options by their names, or recipe:NAME (reference, imagenette, cifar10, fast); options on the command
+    line win over it."""
 
     variant: VariantName = "darknet"
     """darknet: slope 0.1, linear head; modelzoo: slope 0.2, batch norm on the head, as in the reference."""

@@ -10,6 +10,8 @@ from typing import Any
 FLAG = "--config-path"
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 """What YAML 1.1 calls true and false, and the reference's 0 and 1."""
+RECIPE_PREFIX = "recipe:"
+"""Before the name of a file in `recipes/`."""
 
 
 def expand(arguments: Sequence[str], options: type) -> list[str]:
@@ -20,7 +22,7 @@ def expand(arguments: Sequence[str], options: type) -> list[str]:
         options: the dataclass whose fields may be set.
 
     Raises:
-        ValueError: the file is missing, no mapping in YAML, or has an unknown key.
+        ValueError: the file or the recipe is missing, no mapping in YAML, or has an unknown key.
     """
     path = _path_in(arguments)
     if path is None:
@@ -42,7 +44,7 @@ def _path_in(arguments: Sequence[str]) -> Path | None:
         if name == FLAG:
             value = word.partition("=")[2]
             if value or index + 1 < len(arguments):
-                return Path(value or arguments[index + 1])
+                return _recipe_path(value or arguments[index + 1])
     return None
 
 
@@ -59,6 +61,17 @@ def _loader() -> Any:
             return super().construct_mapping(node, deep)
 
     return Words
+
+
+def _recipe_path(value: str) -> Path:
+    """The file that is meant: `value` itself, or a recipe's."""
+    if not value.startswith(RECIPE_PREFIX):
+        return Path(value)
+    recipes = {path.stem: path for path in (Path(__file__).parent / "recipes").glob("*.yaml")}
+    name = value.removeprefix(RECIPE_PREFIX)
+    if name not in recipes:
+        raise ValueError(f"there is no recipe {name!r}: known are {', '.join(sorted(recipes))}")
+    return recipes[name]
 
 
 def _words(fields: dict[str, Any], options: type, path: Path, prefix: str = "") -> Iterator[str]:

@@ -18,7 +18,7 @@ from convert.processors import allowed_processors, cgroup_processors
 from tinydarknet.ascend import CHIPS, DRIVER, Chip, present_chip, reason_of
 from tinydarknet.config import AmpLevel, DeviceConfig, OptimizerConfig
 from tinydarknet.model.description import AmpDtype
-from tinydarknet.processors import Share, bind, feed_threads, memory_nodes, share_of_rank
+from tinydarknet.rank_share import Share, bind, feed_threads, memory_nodes, share_of_rank
 
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 ISA_CAP = "AVX2"

@@ -103,12 +103,13 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
         log_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {log_dir} ({error.strerror}): choose another --log-dir") from error
-    program = script or Path(__file__).parent / options.program / "__main__.py"
+    # a module, not the file of it, whose folder would stand before all others where Python looks for modules
+    program = [str(script)] if script else ["python", "-m", f"tinydarknet.{options.program}"]
     relay = _StopRelay()
     with handled(stopping(), relay.stop):
         print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
         process = subprocess.Popen(
-            [str(msrun), *_msrun_arguments(options, log_dir), str(program), *program_arguments],
+            [str(msrun), *_msrun_arguments(options, log_dir), *program, *program_arguments],
             env=_ranks_environment(options, binaries),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -186,7 +187,7 @@ def _msrun_arguments(options: LaunchOptions, log_dir: Path) -> list[str]:
 
 
 def _ranks_environment(options: LaunchOptions, binaries: Path) -> dict[str, str]:
-    # msrun starts "python" from PATH; the package must be found from a script inside it
+    # msrun starts "python" from PATH, which must find the package
     root = Path(__file__).parent.parent
     return {
         **os.environ,

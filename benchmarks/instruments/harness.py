@@ -1,7 +1,4 @@
-"""How everything here is measured: warm-up, repeats, wall and CPU time side by side, the environment in every result.
-
-clock.py    the clock; harness.py: what every result carries; results.py: reading results; report.py, compare.py: telling them
-"""
+"""How everything here is measured: options, repeats, wall and CPU time side by side, the environment in every result."""
 
 from __future__ import annotations
 
@@ -9,26 +6,59 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
+
+import psutil
 
 from benchmarks.instruments.clock import cpu_seconds, wall_seconds_since_start
+from convert.cli import Command, main_single
 from convert.durable_files import write_bytes
-from tinydarknet.run_folder.folder import git_revision
+from tinydarknet.run_folder.paths import git_revision
 
 _REPORTED_PACKAGES = ("mindspore", "numpy", "numba", "opencv-python-headless", "pyarrow", "onnxruntime")
 
 
-def process_memory_mb(field: Literal["VmRSS", "VmHWM", "RssAnon"]) -> float:
-    """This process's resident memory in megabytes: present, greatest so far, or without mapped files; Linux only."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * 1024 / 1e6
-    raise OSError(f"/proc/self/status has no {field}")
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions:
+    """What every command that measures takes."""
+
+    json: Path | None = None
+    """Write the JSON lines here too."""
+
+
+Options = TypeVar("Options", bound=BenchmarkOptions)
+
+
+def run_benchmark(name: str, kind: type[Options], measure: Callable[[Options], Sequence[Mapping[str, Any]]]) -> None:
+    """Carry out the script `name` as the command line says: parse, measure, emit."""
+    main_single(name, Command(kind, lambda options: emit(measure(options), options.json)))
+
+
+def emit(results: Sequence[Mapping[str, Any]], json_path: Path | None) -> None:
+    """Print every result as one JSON line with the environment; write the same lines to `json_path` if given."""
+    shared = {"environment": environment()}
+    lines = [json.dumps({**result, **shared}) for result in results]
+    print("\n".join(lines), flush=True)
+    if json_path is not None:
+        write_bytes(json_path, ("\n".join(lines) + "\n").encode())
+
+
+def anonymous_memory_mb() -> float:
+    """This process's resident memory without mapped files, megabytes; Linux only."""
+    memory = psutil.Process().memory_info()
+    return (memory.rss - memory.shared) / 1e6
+
+
+def peak_memory_mb() -> float:
+    """The most that this process has had resident since it started its program, megabytes; Linux only."""
+    status = Path("/proc/self/status").read_text()  # getrusage counts what its parent held, too
+    return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[0]) * 1024 / 1e6
 
 
 def drop_from_page_cache(directory: Path) -> None:
@@ -64,15 +94,6 @@ def environment() -> dict[str, Any]:
         "process_wall_s": wall_seconds_since_start(),
         "process_cpu_s": cpu_seconds(),
     }
-
-
-def emit(results: Sequence[Mapping[str, Any]], json_path: Path | None) -> None:
-    """Print every result as one JSON line with the environment; write the same lines to `json_path` if given."""
-    shared = {"environment": environment()}
-    lines = [json.dumps({**result, **shared}) for result in results]
-    print("\n".join(lines), flush=True)
-    if json_path is not None:
-        write_bytes(json_path, ("\n".join(lines) + "\n").encode())
 
 
 def _version(package: str) -> str | None:

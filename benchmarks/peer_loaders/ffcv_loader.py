@@ -32,7 +32,7 @@ class _Ffcv:
 
         field = RGBImageField(write_mode=self._mode, max_resolution=_MAX_SIDE[self._mode], jpeg_quality=_QUALITY)
         writer = DatasetWriter(str(request.folder / _FILE_NAME), {"image": field, "label": IntField()}, num_workers=1)
-        writer.from_indexed_dataset(_Images(request))
+        writer.from_indexed_dataset(_FfcvDataset(request))
 
     def batches(self, request: Request) -> Iterator[Any]:
         import numpy as np
@@ -61,7 +61,7 @@ class _Ffcv:
                 yield images
 
 
-class _Images:
+class _FfcvDataset:
     """What FFCV's writer wants: (pixels, label) by index."""
 
     def __init__(self, request: Request) -> None:

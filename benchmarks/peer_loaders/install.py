@@ -30,7 +30,7 @@ def install(folder: Path) -> dict[str, str]:
             continue
         print(f"installing {', '.join(peer.requirements)}", flush=True)
         command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        done = subprocess.run([*command, *peer.requirements], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "psutil", *peer.requirements], capture_output=True, text=True, check=False)
         outcomes[peer.package] = last_error(done.stderr) if done.returncode else ""
         if outcomes[peer.package]:
             print(f"  not installed: {outcomes[peer.package]}", flush=True)

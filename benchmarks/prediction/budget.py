@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convert.errors import require_positive
+
 REFERENCE_STEP_MS = 104.0
 """Published for the reference: Ascend 910, 8 cards, batch 128 each, 56 CPU cores."""
 
@@ -36,9 +38,7 @@ class Host:
     """A card's step when the data is there."""
 
     def __post_init__(self) -> None:
-        for name in ("cores", "cards", "batch_size", "compute_ms"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        require_positive(self, "cores", "cards", "batch_size", "compute_ms")
 
     @property
     def images_per_step(self) -> int:

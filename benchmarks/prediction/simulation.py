@@ -23,6 +23,8 @@ from typing import Literal
 
 import numpy as np
 
+from convert.errors import require_at_least
+
 _WARMUP_SHARE = 0.1
 
 
@@ -47,12 +49,8 @@ class Scenario:
     """exponential ignores both coefficients of variation: it has 1."""
 
     def __post_init__(self) -> None:
-        for name in ("ranks", "threads", "queue"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("service_ms", "compute_ms", "all_reduce_ms", "service_cv", "compute_cv"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        require_at_least(self, 1, "ranks", "threads", "queue")
+        require_at_least(self, 0, "service_ms", "compute_ms", "all_reduce_ms", "service_cv", "compute_cv")
 
     @property
     def formula_ms(self) -> float:

@@ -19,7 +19,6 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "step_time": ("device", "ranks", "image_size", "batch_size", "threads", "slow"),
     "peers": ("loader", "image_size", "batch_size", "workers"),
     "scaling": ("axis", "value"),
-    "thread_scaling": ("threads", "image_size", "batch_size"),
     "open_rate": ("rows", "shards", "ranks", "batch_size"),
     "infer_rate": ("kind", "image_size", "batch_size"),
     "stored_size": ("short_side", "image_size"),

@@ -72,14 +72,6 @@ def test_stored_size_shows_that_larger_is_closer(tree, tmp_path):
     assert small["images"] == 70
 
 
-def test_thread_scaling_holds_the_feed_against_a_loop(planes_dataset, tmp_path):
-    options = ("--data", planes_dataset, "--batch-size", 16, "--image-size", 64, "--seconds", 0.2, "--repeats", 1)
-    one, two = results_of("thread_scaling", *options, cwd=tmp_path)
-    assert (one["threads"], two["threads"]) == (1, 2)
-    assert one["feed_over_loop"] == 1
-    assert two["feed_over_loop"] > 0
-
-
 def test_convert_rate_measures_conversion_and_verification(tree, tmp_path):
     results = results_of("convert_rate", "--source", tree / "train", "--copies", 1, "--repeats", 1, cwd=tmp_path)
     assert [result["encoding"] for result in results] == ["yuv420", "original"]
@@ -119,6 +111,14 @@ def test_scaling_measures_every_axis(planes_dataset, tmp_path):
     ]  # fmt: skip
     assert all(result["images_per_core_s"] > 0 for result in results[:3])
     assert all(result["open_s"] > 0 for result in results[3:])
+
+
+def test_threads_are_held_against_a_loop(planes_dataset, tmp_path):
+    options = ("--axes", "threads", "--threads", 1, 2, "--batch-size", 16, "--image-size", 64)
+    brief = ("--seconds", 0.2, "--repeats", 1)
+    one, two = results_of("scaling", "--data", planes_dataset, *options, *brief, cwd=tmp_path)
+    assert one["feed_over_loop"] == 1
+    assert two["feed_over_loop"] > 0
 
 
 def test_cpu_time_counts_children_at_work():

@@ -139,7 +139,7 @@ def test_plots_are_small_self_contained_and_linked(rendered):
 
 def test_what_is_published_is_what_the_documents_show():
     """Whoever changes published results, or their rendering, renders again."""
-    from benchmarks.reporting.page import benchmarks_page, readme_table
+    from benchmarks.reporting.documents import benchmarks_page, readme_table
 
     results = load_results(ROOT / "benchmarks" / "results" / "published")
     assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == benchmarks_page(results)
@@ -156,7 +156,7 @@ def test_a_document_without_its_markers_is_named():
 
 def test_predict_prints_every_input(tmp_path):
     results = write(tmp_path / "feed_rate.jsonl", RESULTS[:2])
-    done = run("predict", "--results", results, "--cores", 8, "--cards", 1, "--compute-ms", 20)
+    done = run("predict_step", "--results", results, "--cores", 8, "--cards", 1, "--compute-ms", 20)
     assert done.returncode == 0, done.stderr
     assert "planes: predicted 20.0 ms a step, limited by compute = max(compute 20.0 ms, feed 2.0 ms" in done.stdout
     assert "reference: predicted 80.0 ms a step, limited by feed" in done.stdout

@@ -134,7 +134,7 @@ def test_onnx_predicts_without_mindspore_and_onnx(exports, tmp_path):
         "import sys\n"
         "sys.modules['mindspore'] = sys.modules['onnx'] = None\n"
         f"sys.argv = ['predict', {str(image)!r}, '--checkpoint-path', {str(exports / 'tinydarknet.onnx')!r}]\n"
-        "from tinydarknet.predict import main\n"
+        "from tinydarknet.predict.__main__ import main\n"
         "main()\n"
     )
     result = processes.run([sys.executable, "-c", program])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinydarknet.report.plots import envelope, moving_mean
+from tinydarknet.report.svg import envelope, moving_mean
 
 SERIES = st.lists(st.floats(-1e6, 1e6), max_size=200).map(np.array)
 

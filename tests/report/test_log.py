@@ -30,6 +30,15 @@ def test_a_finished_run_is_read_whole(tmp_path):
     assert (session.status, session.last_step, session.last_unix_s - session.start_unix_s) == (0, TOTAL, 99)
 
 
+def test_older_logs_have_no_share_of_the_last_steps(tmp_path):
+    """They have one of the whole run, which stands for it; newer ones have both."""
+    events = [event for event in finished() if event["event"] in ("start", "step")]
+    events[1]["recent_waiting_share"] = 0.5
+    read_steps = read(tmp_path, lines(events)).steps
+    assert read_steps.recent_waiting_share[0] == 0.5
+    assert read_steps.recent_waiting_share[1:].tolist() == read_steps.waiting_share[1:].tolist()
+
+
 def test_what_was_logged_last_counts(tmp_path):
     log = read(tmp_path, resumed_log())
     first, last = steps(0, 20, 1e9), steps(20, 50, 3e9, "third")

@@ -157,9 +157,8 @@ def test_what_comes_from_files_stays_text(tmp_path):
         split=HOSTILE,
     )
     fields = json.loads(json.dumps(hostile, default=vars))
-    fields["treated"] = [{"action": HOSTILE, "reason": HOSTILE, "images": HOSTILE}]
+    fields["treated"] = [{"action": HOSTILE, "reason": HOSTILE, "images": 1}]
     fields["left_out_named"] = [{"key": HOSTILE, "reason": HOSTILE}]
-    fields["images"] = HOSTILE
     folder = write_run(
         tmp_path / HOSTILE.replace("/", "∕"), lines(finished()), {HOSTILE: HOSTILE, "seed": [HOSTILE, {"a": HOSTILE}]},
         versions={HOSTILE: HOSTILE}, datasets={HOSTILE: fields},

@@ -66,6 +66,33 @@ def words(text: str, tmp_path: Path, *command_line: str) -> list[str]:
     return expand([*command_line, "--config-path", str(path)], TrainConfig)
 
 
+@pytest.mark.parametrize("name", ["reference", "imagenette", "cifar10", "fast"])
+def test_recipes_are_options_and_say_what_came_of_them(name):
+    words = expand(["--data-path", "data", "--config-path", f"recipe:{name}"], TrainConfig)
+    assert tyro.cli(TrainConfig, args=words).data_path == Path("data")
+    assert "# Result: " in (PACKAGE / "recipes" / f"{name}.yaml").read_text()
+
+
+def test_the_recipe_of_the_reference_is_the_references():
+    wanted = {name: value for name, value in RECIPE.items() if name != "pre_trained"}  # needs a file of weights
+    words = expand(["--data-path", "data", "--config-path", "recipe:reference"], TrainConfig)
+    assert {word for word in words if word.startswith("--")} - {"--data-path", "--config-path"} == {
+        f"--{'no-' if value is False else ''}{name.replace('_', '-')}" for name, value in wanted.items()
+    }
+    config = tyro.cli(TrainConfig, args=words)
+    assert {name: getattr(config, name) for name in wanted} == wanted
+
+
+def test_the_command_line_wins_over_a_recipe():
+    words = expand(["--config-path=recipe:fast", "--data-path", "data", "--epoch-size", "5"], TrainConfig)
+    assert tyro.cli(TrainConfig, args=words).epoch_size == 5
+
+
+def test_an_unknown_recipe_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"no recipe '\.\./x': known are cifar10, fast, imagenette, reference"):
+        expand(["--config-path", "recipe:../x"], TrainConfig)
+
+
 def test_options_from_a_file(tmp_path):
     recipe = """
 data_path: data

@@ -25,7 +25,7 @@ from tinydarknet.feed.loader import open_eval_feed
 from tinydarknet.model import checkpoint
 from tinydarknet.model.description import Description
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 
 def score(data: Path, file: Path, tmp_path: Path, **options) -> dict:

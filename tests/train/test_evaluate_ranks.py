@@ -13,7 +13,7 @@ from PIL import Image
 from train_making import free_port
 
 from tinydarknet.evaluate.__main__ import EvaluateOptions, evaluate_checkpoint
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 IMAGES = 27
 WORST = 5
@@ -36,7 +36,8 @@ def on_ranks(
     """Evaluate in batches of 4, into folder/report; each rank's output lies in folder/ranks."""
     launcher = ["-m", "tinydarknet.launch"]
     if program is not None:  # the launcher takes what lies beside it
-        (folder / "evaluate.py").write_text(program)
+        (folder / "evaluate").mkdir()
+        (folder / "evaluate" / "__main__.py").write_text(program)
         launcher = [
             "-c",
             f"from tinydarknet import launch; launch.__file__ = {str(folder / 'launch.py')!r}; launch.main()",

@@ -13,8 +13,8 @@ from tinydarknet.export.options import ExportOptions
 from tinydarknet.model import checkpoint
 from tinydarknet.model.description import Description, ModelDescription, plain_classes
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.run_folder.folder import RunFolder
 from tinydarknet.run_folder.log_writer import Reporter
+from tinydarknet.run_folder.paths import RunFolder
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from processes import running
 from train_making import SIZE
 
 from tinydarknet.device import EXIT_TERMINATED
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 
 def test_ctrl_c_saves_and_says_so(planes_data, tmp_path):
@@ -17,7 +17,7 @@ def test_ctrl_c_saves_and_says_so(planes_data, tmp_path):
         "--epoch-size", 100_000, "--checkpoint-every-steps", 1_000_000,
     ]  # fmt: skip
     with running(command, tmp_path) as program:
-        program.wait_for("step 2 of")
+        program.wait_for("epoch: 1 step:")
         program.process.send_signal(signal.SIGINT)
         done = program.finish()
     assert done.returncode == EXIT_TERMINATED  # at whatever moment it came

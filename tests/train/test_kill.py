@@ -12,7 +12,7 @@ import pytest
 from train_making import SIZE
 
 from tinydarknet.model import checkpoint
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 STEPS = 27
 

@@ -14,14 +14,14 @@ from train_making import endless_launch
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.launch import RANK_VARIABLE, WORKER_ROLE, LaunchOptions, _children
 from tinydarknet.model import checkpoint
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 
 @contextmanager
 def launched(planes_data: Path, tmp_path: Path) -> Iterator[Program]:
-    """An endless run on two ranks that has done its fourth step."""
+    """An endless run on two ranks that has done its first epoch."""
     with endless_launch(planes_data, tmp_path) as program:
-        program.wait_for("step 4 of")
+        program.wait_for("epoch: 1 step:")
         yield program
 
 

@@ -13,7 +13,7 @@ from train_making import endless_launch
 from convert.errors import UserError
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.launch import LAUNCHER_VARIABLE, LaunchOptions, launch, marked_processes
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 
 def finished(launcher):
@@ -49,7 +49,7 @@ def test_a_stop_before_the_first_step_is_heeded(planes_data, tmp_path):
 
 def test_ranks_do_not_outlive_msrun(planes_data, tmp_path):
     with endless_launch(planes_data, tmp_path) as launcher:
-        launcher.wait_for("step 4 of")
+        launcher.wait_for("epoch: 1 step:")
         (msrun,) = (process.pid for process in launcher.family() if process.parent == launcher.process.pid)
         os.kill(msrun, signal.SIGKILL)
         done = finished(launcher)
@@ -68,7 +68,7 @@ def hangup_heeded() -> Iterator[None]:
 
 def test_the_end_of_the_terminal_stops_the_ranks(planes_data, tmp_path, hangup_heeded):
     with endless_launch(planes_data, tmp_path) as launcher:
-        launcher.wait_for("step 4 of")
+        launcher.wait_for("epoch: 1 step:")
         launcher.process.send_signal(signal.SIGHUP)
         assert finished(launcher).returncode == EXIT_TERMINATED
         assert len(RunFolder(tmp_path / "run").newest_first()) == 1
@@ -76,7 +76,7 @@ def test_the_end_of_the_terminal_stops_the_ranks(planes_data, tmp_path, hangup_h
 
 def test_ranks_stop_when_nobody_reads_their_output(planes_data, tmp_path):
     with endless_launch(planes_data, tmp_path) as launcher:
-        launcher.wait_for("step 4 of")
+        launcher.wait_for("epoch: 1 step:")
         launcher.process.stdout.close()
         assert launcher.process.wait() == EXIT_TERMINATED
         wait_until(lambda: not launcher.family(), "nothing of the launch is left")

@@ -11,7 +11,7 @@ from convert.doctor import _machine_problems
 from convert.job.options import RunOptions
 from convert.processors import allowed_processors, cgroup_processors, usable_processors
 from convert.verify import VerifyOptions
-from tinydarknet.processors import Share, feed_threads, memory_nodes, share_of_rank
+from tinydarknet.rank_share import Share, feed_threads, memory_nodes, share_of_rank
 
 INFINITE = float("inf")
 
@@ -126,7 +126,7 @@ def test_a_bound_process_keeps_all_its_threads_there(tmp_path):
     one = min(allowed_processors())
     program = f"""
 import os, threading
-from tinydarknet.processors import Share, bind
+from tinydarknet.rank_share import Share, bind
 ready, done, seen = threading.Barrier(2), threading.Event(), []
 def look():
     ready.wait()

@@ -15,7 +15,7 @@ from train_making import REPOSITORY, SIZE, free_port, scored_hits, tiny_config
 from tinydarknet.config import TrainConfig
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 from tinydarknet.train.training import train
 
 EMA_DECAY = 0.5
@@ -41,7 +41,7 @@ def two_ranks(planes_data, work):
     """A run of 6 steps on two ranks, evaluated by both."""
     run_dir = work / "two"
     result = msrun(
-        REPOSITORY / "tinydarknet" / "train.py", "--data-path", planes_data, "--val-data-path", planes_data,
+        REPOSITORY / "tinydarknet" / "train" / "__main__.py", "--data-path", planes_data, "--val-data-path", planes_data,
         "--run-dir", run_dir, "--device-target", "CPU", "--batch-size", 4, "--image-height", SIZE, "--image-width", SIZE,
         "--epoch-size", 2, "--seed", 5, "--lr-init", LEARNING_RATE, "--ema-decay", EMA_DECAY, cwd=work,
     )  # fmt: skip
@@ -120,7 +120,7 @@ def test_eight_ranks_follow_the_curve_of_one(planes_dataset, tmp_path):
     recipe = {"image_height": SIZE, "image_width": SIZE, "epoch_size": 20, "seed": 5, "lr_init": LEARNING_RATE}
     words = [word for name, value in recipe.items() for word in (f"--{name.replace('_', '-')}", value)]
     result = msrun(
-        REPOSITORY / "tinydarknet" / "train.py", "--data-path", planes_dataset, "--run-dir", tmp_path / "eight",
+        REPOSITORY / "tinydarknet" / "train" / "__main__.py", "--data-path", planes_dataset, "--run-dir", tmp_path / "eight",
         "--device-target", "CPU", "--batch-size", 8, *words, cwd=tmp_path, ranks=8,
     )  # fmt: skip
     assert result.returncode == 0, (tmp_path / "ranks" / "worker_0.log").read_text()[-3000:]

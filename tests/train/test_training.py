@@ -24,8 +24,8 @@ from convert.errors import UserError
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.run_folder.folder import RunFolder
 from tinydarknet.run_folder.log_writer import SCALARS
+from tinydarknet.run_folder.paths import RunFolder
 from tinydarknet.train.assembly import initial_weights
 from tinydarknet.train.training import train
 
@@ -83,6 +83,17 @@ def test_a_run_leaves_what_it_promises(finished_run, planes_data):
     assert [float(row["loss"]) for row in rows] == [line["loss"] for line in events(finished_run, "step")]
     rates = [line["learning_rate"] for line in events(finished_run, "step")]
     np.testing.assert_allclose(rates, 0.02 * np.array([1 / 3, 2 / 3, 1, 1, 1, 1, 0.3, 0.3, 0.3]), rtol=1e-6)
+
+
+def test_the_start_is_told_apart_from_waiting(finished_run):
+    """The first step makes feed and graph: no later share of waiting counts it."""
+    (start,) = events(finished_run, "first_step")
+    assert start["step"] == 1
+    assert 0 < start["first_batch_s"] < start["first_step_s"]
+    first, *later = events(finished_run, "step")
+    assert first["waiting_share"] == first["recent_waiting_share"] == 0
+    # fewer steps than the recent share is of: both are of the same ones
+    assert all(0 <= step["waiting_share"] == step["recent_waiting_share"] < 1 for step in later)
 
 
 def test_resumed_equals_uninterrupted(finished_run, planes_data, tmp_path, capsys):
@@ -213,7 +224,7 @@ def test_sigterm_saves_and_says_so(planes_data, finished_run, tmp_path):
         "--lr-init", 0.02, "--warmup-epochs", 1, "--lr-epochs", 2, "--checkpoint-every-steps", 1_000_000,
     ]  # fmt: skip
     with processes.running(command, tmp_path) as program:
-        program.wait_for("step 4 of")
+        program.wait_for("epoch: 2 step:")
         program.process.send_signal(signal.SIGTERM)
         done = program.finish()
     assert done.returncode == EXIT_TERMINATED, done.stderr

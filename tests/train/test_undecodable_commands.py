@@ -6,7 +6,7 @@ import pytest
 from train_making import run_module
 
 from convert.dataset import Dataset
-from tinydarknet.run_folder.folder import RunFolder
+from tinydarknet.run_folder.paths import RunFolder
 
 ROW = 4
 

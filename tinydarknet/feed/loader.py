@@ -17,7 +17,7 @@ from tinydarknet.feed.batch_plan import Planner
 from tinydarknet.feed.damage import HealthPolicy, RowHealth
 from tinydarknet.feed.order import EvaluationStream, Rank, Stream, TrainingStream, steps_per_epoch
 from tinydarknet.feed.prefetch import Batch, ThreadedFeed
-from tinydarknet.processors import equal_share_threads
+from tinydarknet.rank_share import equal_share_threads
 
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset as MindSporeDataset

@@ -69,7 +69,7 @@ def predict(options: PredictOptions) -> int:
     from tinydarknet.predict.guesses import as_json, as_text, as_tile, best_guesses
     from tinydarknet.predict.pictures import find_pictures, picture_batches, read_path_list
     from tinydarknet.predict.predictors import open_predictor
-    from tinydarknet.processors import equal_share_threads
+    from tinydarknet.rank_share import equal_share_threads
 
     listed = read_path_list(options.files_from) if options.files_from else []
     paths = find_pictures([*options.images, *listed])

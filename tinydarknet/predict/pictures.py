@@ -48,7 +48,7 @@ _BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
-class Picture:
+class InputImage:
     """One file, decoded or not."""
 
     path: Path
@@ -99,10 +99,10 @@ def read_path_list(source: Path) -> list[Path]:
     return paths
 
 
-def picture_batches(paths: list[Path], image_size: int, batch_size: int, threads: int) -> Iterator[list[Picture]]:
+def picture_batches(paths: list[Path], image_size: int, batch_size: int, threads: int) -> Iterator[list[InputImage]]:
     """Decode and crop the files in order, a few batches ahead of who asks for them."""
     rest = iter(paths)
-    pending: deque[list[Future[Picture]]] = deque()
+    pending: deque[list[Future[InputImage]]] = deque()
     executor = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         while True:
@@ -115,11 +115,11 @@ def picture_batches(paths: list[Path], image_size: int, batch_size: int, threads
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(path: Path, image_size: int) -> Picture:
+def _read(path: Path, image_size: int) -> InputImage:
     try:
-        return Picture(path, centre_square(decode_rgb(_bytes_of(path)), image_size))
+        return InputImage(path, centre_square(decode_rgb(_bytes_of(path)), image_size))
     except (BadImageError, OSError) as error:
-        return Picture(path, None, str(error))
+        return InputImage(path, None, str(error))
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from convert.image.encoding import Encoding
-from tinydarknet.report.figures import comparison_drawings, run_drawings
-from tinydarknet.report.plots import envelope
+from tinydarknet.report.figures import comparison_plots, run_plots
 from tinydarknet.report.run_record import RunRecord, default_options, flat
 from tinydarknet.report.summary import Summary, summarise
+from tinydarknet.report.svg import envelope
 from tinydarknet.run_folder.log_reader import RunLog
 
 _STATES = {
@@ -36,7 +36,7 @@ def run_page(run: RunRecord) -> str:
         summary=summary,
         state_sentence=_STATES[summary.state],
         notes=_notes(run.log),
-        drawings=run_drawings(run.log, summary),
+        plots=run_plots(run.log, summary),
         options_set=[(name, value) for name, value, is_default in options if not is_default],
         options_default=[(name, value) for name, value, is_default in options if is_default],
         environment=[(name, _words(value)) for name, value in flat(run.environment).items()],
@@ -54,7 +54,7 @@ def comparison_page(runs: Sequence[RunRecord]) -> str:
         "comparison.html.jinja",
         names=names,
         runs=list(zip(runs, summaries, strict=True)),
-        drawings=comparison_drawings(names, [run.log for run in runs]),
+        plots=comparison_plots(names, [run.log for run in runs]),
         options_differing=differing,
         options_equal=equal,
         environment_differing=environment_differing,
@@ -154,9 +154,9 @@ def _render(template: str, **fields: Any) -> str:
         "encoding": _encoding,
         "versions": _versions,
     }
-    # the drawings are ours; whatever else is text is escaped
-    drawings = [dataclasses.replace(drawing, svg=_trusted(drawing.svg)) for drawing in fields.pop("drawings")]
-    return environment.get_template(template).render(**fields, drawings=drawings)
+    # the plots are ours; whatever else is text is escaped
+    plots = [dataclasses.replace(plot, svg=_trusted(plot.svg)) for plot in fields.pop("plots")]
+    return environment.get_template(template).render(**fields, plots=plots)
 
 
 def _trusted(svg: str) -> str:

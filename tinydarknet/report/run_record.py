@@ -13,8 +13,8 @@ from urllib.parse import quote
 from convert.errors import UserError
 from convert.json_fields import from_json
 from tinydarknet.run_folder.dataset_card import DatasetCard
-from tinydarknet.run_folder.folder import CONFIG_NAME, ENVIRONMENT_NAME
 from tinydarknet.run_folder.log_reader import RunLog, read_log
+from tinydarknet.run_folder.paths import CONFIG_NAME, ENVIRONMENT_NAME
 
 PICTURE_BYTES_MAX = 4 << 20
 """A larger picture is linked, not embedded."""
@@ -117,7 +117,7 @@ def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def default_options() -> dict[str, Any]:
     """The training options as they are when nobody sets them, in the form of `RunRecord.config`."""
     from tinydarknet.config import TrainConfig
-    from tinydarknet.run_folder.folder import plain
+    from tinydarknet.run_folder.paths import plain
 
     return flat(plain(TrainConfig(data_path=Path())))
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from tinydarknet.run_folder.log_reader import Evaluation, RunLog
+from tinydarknet.run_folder.log_reader import LoggedScore, RunLog
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Summary:
     epochs: float
     total_epochs: float
     last_loss: float | None
-    best: Evaluation | None
+    best: LoggedScore | None
     """The evaluation with the most hits at the first guess; the earliest of equals."""
-    last: Evaluation | None
+    last: LoggedScore | None
     images_per_s: float | None
     """Median over the steps in `steady`."""
     step_time: StepTime | None
     """Over the steps in `steady`."""
     waiting_share: float | None
-    """0 to 1: of the time since the last start."""
+    """0 to 1: of the time since the last start's first step."""
     trained_s: float
     """Wall time from start to last event, all starts added up."""
 

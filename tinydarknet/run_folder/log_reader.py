@@ -31,6 +31,7 @@ _NUMBER_MAX = 3.5e38
 _TIME_MAX_S = 1e11
 _RATE_MIN = 1e-6
 """Images/s; a slower step is no step."""
+_NUMBERS = ("loss", "learning_rate", "images_per_s", "waiting_share", "recent_waiting_share")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ class Steps:
     images_per_s: np.ndarray
     """Over all ranks, of this step (or stretch) alone."""
     waiting_share: np.ndarray
-    """0 to 1: of all time since the start, the share that passed waiting for data."""
+    """0 to 1: of the time since this start's first step, the share that passed waiting for data."""
+    recent_waiting_share: np.ndarray
+    """The same of the last steps alone; in older logs `waiting_share`."""
     image_size: np.ndarray
     """int64: side of the training images, pixels."""
 
@@ -54,7 +57,7 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class LoggedScore:
     """Counts on the validation dataset after so many steps."""
 
     step: int
@@ -99,7 +102,7 @@ class RunLog:
     """A run's log, read whole."""
 
     steps: Steps
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[LoggedScore, ...]
     checkpoints: tuple[int, ...]
     """Steps after which a checkpoint was written."""
     replacements: tuple[Replacement, ...]
@@ -139,8 +142,8 @@ class _Reader:
     def __init__(self) -> None:
         self.sessions: list[Session] = []
         self._number, self._image_size = array("q"), array("q")
-        self._columns = {name: array("d") for name in ("loss", "learning_rate", "images_per_s", "waiting_share")}
-        self._evaluations: list[Evaluation] = []
+        self._columns = {name: array("d") for name in _NUMBERS}
+        self._evaluations: list[LoggedScore] = []
         self._checkpoints: list[int] = []
         self._replaced: dict[str, int] = {}
         self._superseded = 0
@@ -197,6 +200,7 @@ class _Reader:
         changes: dict[str, Any] = {"last_unix_s": time_s}
         if kind == "step":
             step, image_size = _count(fields, "step", 1), _count(fields, "image_size", 1)
+            fields = {"recent_waiting_share": fields["waiting_share"], **fields}
             values = {name: _number(fields, name) for name in self._columns}
             if values["images_per_s"] < _RATE_MIN:
                 raise ValueError(f"images_per_s must be at least {_RATE_MIN}, got {values['images_per_s']}")
@@ -211,7 +215,7 @@ class _Reader:
             total = _count(fields, "total", 1)
             if not counts["top1"] <= counts["top5"] <= total:
                 raise ValueError("top1, top5 and total must not fall")
-            self._evaluations.append(Evaluation(**counts, total=total, seconds=_number(fields, "seconds")))
+            self._evaluations.append(LoggedScore(**counts, total=total, seconds=_number(fields, "seconds")))
         elif kind == "checkpoint":
             self._checkpoints.append(_count(fields, "step"))
         elif kind == "replaced":

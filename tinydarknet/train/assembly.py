@@ -18,7 +18,7 @@ from tinydarknet.feed.order import steps_per_epoch
 from tinydarknet.model.checkpoint import fill
 from tinydarknet.model.description import RunState, check_classes
 from tinydarknet.model.network import TinyDarkNet, lower_precision
-from tinydarknet.run_folder.folder import RunFolder, open_run_folder
+from tinydarknet.run_folder.paths import RunFolder, open_run_folder
 from tinydarknet.train.schedule import Milestones, learning_rates
 from tinydarknet.train.step import DynamicLossScale, WeightAverage, build_optimizer
 

@@ -19,8 +19,8 @@ from tinydarknet.config import TrainConfig
 from tinydarknet.evaluate.passes import classifier_for
 from tinydarknet.feed.loader import Feed
 from tinydarknet.run_folder.dataset_card import dataset_card
-from tinydarknet.run_folder.folder import CONFIG_NAME, ENVIRONMENT_NAME, git_revision, plain
 from tinydarknet.run_folder.log_writer import Reporter
+from tinydarknet.run_folder.paths import CONFIG_NAME, ENVIRONMENT_NAME, git_revision, plain
 from tinydarknet.train.assembly import Run, assemble
 from tinydarknet.train.callback import RunCallback, StopRequest
 from tinydarknet.train.checkpoints import restore_newest

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.prediction.budget import ASSUMED_COMPUTE_MS, REFERENCE_STEP_MS, Host, predict_step
+from benchmarks.reporting.markdown import JITTER_CASES, JITTERS
 from benchmarks.reporting.results import Result, of_benchmark
-from benchmarks.reporting.tables import JITTER_CASES, JITTERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,9 @@ from benchmarks.prediction.budget import (
     closeness,
     predict_step,
 )
-from benchmarks.reporting import tables
+from benchmarks.reporting import markdown
+from benchmarks.reporting.markdown import Language
 from benchmarks.reporting.results import Result, of_benchmark
-from benchmarks.reporting.tables import Language
 
 HOSTS = (Host(cores=56, cards=8), Host(cores=16, cards=8), Host(cores=4, cards=1))
 
@@ -50,7 +50,7 @@ def readme_table(results: Sequence[Result], language: Language) -> str:
         "（`make bench-peers`）。所有加载方式都做随机裁剪和翻转，本项目的数据供给还包括颜色抖动。"
         "波动范围、其他基准和图见\n[docs/benchmarks.md](docs/benchmarks.md)。",
     }[language]
-    return f"{said}\n\n{tables.peers_for_readme(peers, language)}"
+    return f"{said}\n\n{markdown.peers_for_readme(peers, language)}"
 
 
 def benchmarks_page(results: Sequence[Result]) -> str:
@@ -100,7 +100,7 @@ def _peers(peers: Sequence[Result]) -> str:
 each, medians of {first["repeats"]} turns with the least and the greatest). Every loader runs as its own documentation has it,
 random resized crop and flip; bold ones are this project's feeds, which also draw the colour jitter.
 
-{tables.peers_in_full(peers)}
+{markdown.peers_in_full(peers)}
 
 ![Images per core-second of every loader](benchmarks/peers.svg)
 """
@@ -116,7 +116,7 @@ def _feeds(rates: Sequence[Result]) -> str:
 `python benchmarks/feed_rate.py --data PLANES ORIGINAL` (batch {first["batch_size"]}, {first["image_size"]} px, {first["threads"]} thread,
 all in turns; ratios are taken turn by turn). This is another run than the one above: compare within one table.
 
-{tables.feeds(rates)}
+{markdown.feeds(rates)}
 """
 
 
@@ -130,7 +130,7 @@ def _conversion(rates: Sequence[Result]) -> str:
 
 `python benchmarks/convert_rate.py --source IMAGENET/train --copies {copies}` ({rows // copies} photographs{linked}).
 
-{tables.conversions(rates)}
+{markdown.conversions(rates)}
 """
 
 
@@ -144,7 +144,7 @@ def _conversion_scaling(scalings: Sequence[Result]) -> str:
 `python benchmarks/convert_rate.py --source IMAGENET/train --copies {first["copies"]} --scaling --workers {first["workers"]}`; in turns with copies of an
 independent compute loop, which show what a second core is worth here.
 
-{tables.conversion_scaling(scalings)}
+{markdown.conversion_scaling(scalings)}
 """
 
 
@@ -158,7 +158,7 @@ def _steps(steps: Sequence[Result]) -> str:
 `python benchmarks/step_time.py --data DATASET --batch-size {step["batch_size"]} --image-size {step["image_size"]}\
 {f" --ranks {step['ranks']}" if step["ranks"] > 1 else ""}` ({step["steps"]} steps, {step["batches"]} batches)
 
-{tables.step_parts(step)}
+{markdown.step_parts(step)}
 
 {step["verdict"]}{_slowest(step)} With the feed a step takes {step["cpu_ms_per_step"]:,.0f} ms of CPU time{" on the first rank" if step["ranks"] > 1 else ""}.
 """
@@ -188,7 +188,7 @@ def _budget(rates: Sequence[Result]) -> str:
 {ASSUMED_CARD_SHARE:.0%} of {CARD_PEAK_TFLOPS:.0f} TFLOPS; nothing was run on a card), the feed's time is the step's images over cores times
 the images per core-second above, on this machine's cores.
 
-{tables.budget(rates, HOSTS)}
+{markdown.budget(rates, HOSTS)}
 {close}
 ![Predicted step by cores](benchmarks/budget.svg)
 
@@ -198,7 +198,7 @@ The step of 8 ranks over `max(compute, feed)`, from `benchmarks/prediction/simul
 in percent of the mean), ranks share nothing but an all-reduce that waits for the slowest, and each has so many batches ready beyond
 the one it computes on. All assumptions stand in that file; tests hold it against closed forms.
 
-{tables.jitter()}
+{markdown.jitter()}
 
 Queues take the feed's jitter away, and a feed with time to spare needs few of them; a feed as slow as the network never gets far
 enough ahead. The network's own jitter stays whatever the feed does: every step waits for the slowest of the ranks. Training holds
