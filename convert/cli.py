@@ -31,6 +31,10 @@ EXIT_OUTPUT_CLOSED = 128 + signal.SIGPIPE
 
 _STEERING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of writing; but tab, line feed and carriage return."""
+_NO_MINDSPORE = (
+    "error: this command needs MindSpore, which is not installed here (datasets can be read without it): "
+    "pip install 'tinydarknet[mindspore]'"
+)
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,11 @@ def _carried_out(parse: Callable[[], Parsed]) -> int:
         return ended.code or EXIT_OK
     except UserError as error:
         print(f"error: {error}{_options_to_see(error, options)}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "mindspore":
+            raise
+        print(_NO_MINDSPORE, file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
