@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.durable_files import asked_for
+from convert.durable_files import published_output
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -66,5 +66,5 @@ def draw_sheet(tiles: Sequence[Tile], path: Path, picture_side: int = 156) -> No
             while draw.textlength(text) > picture_side:
                 text = text[:-1]
             draw.text((left + _MARGIN, top + cell + _LINE * place), text, fill=tile.colour)
-    with asked_for(path) as temporary:
+    with published_output(path) as temporary:
         sheet.save(temporary)

@@ -27,14 +27,14 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def settle(temporary: Path) -> None:
+def sync_file(temporary: Path) -> None:
     """Flush a finished file to the disk, with mode 0644: all that it needs but its final name."""
     temporary.chmod(FILE_MODE)
     sync_path(temporary)
 
 
-def move_settled(names: Sequence[str], folder: Path, target: Path) -> None:
-    """Give files that have settled in `folder` their final place, in the same file system, durably."""
+def move_synced(names: Sequence[str], folder: Path, target: Path) -> None:
+    """Give files that `sync_file` has seen to in `folder` their final place, in the same file system, durably."""
     for name in names:
         (folder / name).replace(target / name)
     sync_path(target)
@@ -42,7 +42,7 @@ def move_settled(names: Sequence[str], folder: Path, target: Path) -> None:
 
 def publish(temporary: Path, final: Path) -> None:
     """Give a finished file its final name in the same file system, durably and with mode 0644."""
-    settle(temporary)
+    sync_file(temporary)
     temporary.replace(final)
     sync_path(final.parent)
 
@@ -82,7 +82,7 @@ def published(final: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def asked_for(final: Path) -> Iterator[Path]:
+def published_output(final: Path) -> Iterator[Path]:
     """Like `published`, for a file that the user named.
 
     Raises:

@@ -13,7 +13,7 @@ from convert.contact_sheet import Tile, check_sheet_path, draw_sheet
 from convert.dataset import Dataset
 from convert.dataset.duplicates import duplicate_groups
 from convert.dataset.manifest import Manifest
-from convert.durable_files import asked_for
+from convert.durable_files import published_output
 
 SHEET_IMAGES = 20
 
@@ -77,11 +77,11 @@ def _extract(options: InspectOptions, dataset: Dataset, row: int) -> None:
     path = options.out or Path(Path(key).stem + encoding.suffix)
     if not encoding.traits.is_jpeg or path.suffix.lower() not in (".jpg", ".jpeg"):
         picture = Image.fromarray(dataset.rgb(row))
-        with asked_for(path) as temporary:
+        with published_output(path) as temporary:
             picture.save(temporary)
     else:
         payload = dataset.payload(row)
-        with asked_for(path) as temporary:
+        with published_output(path) as temporary:
             temporary.write_bytes(payload.data)
     entry = dataset.classes[label]
     print(

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import processes
@@ -24,19 +25,28 @@ HEAVY = {
 LOADED = ROOT / "tests" / "loaded_modules.py"
 ROOMS = ("convert", "tinydarknet", "benchmarks")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-SHARED_WITH_TRAINING = {
-    "cli",
-    "contact_sheet",
-    "dataset",
-    "durable_files",
-    "entries",
-    "errors",
-    "image",
-    "json_fields",
-    "processors",
-    "signals",
-}
+GROUND = {"cli", "contact_sheet", "durable_files", "entries", "errors", "json_fields", "processors", "signals"}
+"""Modules of convert that stand on nothing but each other."""
+CONVERT_FLOORS = [
+    GROUND,
+    {"image"},
+    {"dataset"},
+    {"sources"},
+    {"job"},
+    {"doctor", "inspect", "run", "sample", "verify"},
+    {"__main__"},
+]
+"""Convert's rooms from the ground up: each imports from its own floor and from those below."""
+SHARED_WITH_TRAINING = {*GROUND, "dataset", "image"}
 """What tinydarknet may know of convert: the dataset, its images, and the ground files."""
+MODULES_DIRECTLY_IN_CONVERT_MAX = 14
+NAMES_OF_SEVERAL_MODULES = {
+    "__init__",
+    "__main__",  # of every command
+    "options",  # of a command, in its own package
+    "ascend",  # what the hardware is; what its compiler makes of an exported network
+}
+NAMES_OF_SEVERAL_CLASSES = {"PlanesToRgb"}  # one first cell, in each framework
 
 OTHER_FRAMEWORKS = [ROOT / "tinydarknet" / "feed" / name for name in ("torch.py", "jax.py")]
 """They import what is not installed here; tests/clients has it."""
@@ -91,6 +101,34 @@ def test_imports_run_one_way(path):
         assert parts[0] in allowed, f"{path.name} imports {name}"
         if room == "tinydarknet" and parts[0] == "convert":
             assert parts[1] in SHARED_WITH_TRAINING, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "convert").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_conversion_imports_from_its_own_floor_and_from_below(path):
+    """Commands, job, sources, dataset, image, ground files."""
+    floors = {room: floor for floor, rooms in enumerate(CONVERT_FLOORS) for room in rooms}
+    room = path.relative_to(ROOT).with_suffix("").parts[1]
+    if room == "__init__":
+        assert not imports(path)
+        return
+    for name in imports(path):
+        target = name.split(".")[1]
+        if target != "__version__":
+            assert floors[target] <= floors[room], f"{path.name} imports {name}"
+
+
+def test_few_modules_lie_directly_in_convert():
+    found = [path.stem for path in (ROOT / "convert").glob("*.py") if not path.stem.startswith("__")]
+    assert len(found) <= MODULES_DIRECTLY_IN_CONVERT_MAX, found
+
+
+def test_no_name_stands_for_two_things():
+    modules = Counter(path.stem for path in MODULES)
+    assert {name for name, times in modules.items() if times > 1} <= NAMES_OF_SEVERAL_MODULES
+    classes = Counter(
+        node.name for path in MODULES for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, times in classes.items() if times > 1} <= NAMES_OF_SEVERAL_CLASSES
 
 
 def test_no_module_imports_itself_in_a_circle():

@@ -76,15 +76,17 @@ def make_shards(tasks: list[shard.ShardTask], options: RunOptions, rows: int, ro
 def _executor(options: RunOptions, tasks: list[shard.ShardTask]) -> AbstractContextManager[Executor]:
     names = {task.index: task.name for task in tasks}
 
-    def at_work() -> dict[int, str]:
+    def tasks_in_progress() -> dict[int, str]:
         return {state["pid"]: names[state["shard"]] for state in states(tasks[0].output) if state["shard"] in names}
 
     if options.executor == LOCAL:
         workers = min(options.workers, len(tasks))
-        return worker_pool.process_pool(workers, worker_pool.PRELOAD_FOR_SHARDS, _GO_ON, at_work)
+        return worker_pool.process_pool(workers, worker_pool.PRELOAD_FOR_SHARDS, _GO_ON, tasks_in_progress)
     from convert.job.dask_cluster import dask_executor
 
-    return dask_executor(options.executor, options.source.absolute(), options.output.absolute(), _GO_ON, at_work)
+    return dask_executor(
+        options.executor, options.source.absolute(), options.output.absolute(), _GO_ON, tasks_in_progress
+    )
 
 
 def stoppable() -> AbstractContextManager[None]:
@@ -97,7 +99,7 @@ def stoppable() -> AbstractContextManager[None]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ConversionResult:
     """What a conversion made, and what this run of it cost."""
 
     manifest: Manifest
@@ -111,7 +113,7 @@ class Outcome:
     """What the workers spent."""
 
 
-def convert_split(options: RunOptions) -> Outcome:
+def convert_split(options: RunOptions) -> ConversionResult:
     """Convert a split, or finish an earlier conversion of it.
 
     Raises:
@@ -142,7 +144,7 @@ def convert_split(options: RunOptions) -> Outcome:
         wall_s = time.monotonic() - started
         with staging.writing(options.output):
             manifest = _publish(options, conversion.classes, len(plans))
-    return Outcome(manifest, conversion.counted_classes(), listing.num_rows - done_rows, wall_s, cost)
+    return ConversionResult(manifest, conversion.counted_classes(), listing.num_rows - done_rows, wall_s, cost)
 
 
 def _publish(options: RunOptions, entries: tuple[ClassEntry, ...], shard_count: int) -> Manifest:

@@ -24,7 +24,7 @@ _CONNECT_SECONDS = 20
 
 @contextmanager
 def dask_executor(
-    address: str, source: Path, output: Path, advice: str, at_work: worker_pool.AtWork = dict
+    address: str, source: Path, output: Path, advice: str, tasks_in_progress: worker_pool.TasksInProgress = dict
 ) -> Iterator[Executor]:
     """Connect to the scheduler at `dask://host:port`; what has not begun is cancelled when the block ends.
 
@@ -33,7 +33,7 @@ def dask_executor(
         source: that every worker must see.
         output: that every worker must see.
         advice: what to do when workers have died, see `worker_pool.process_pool`.
-        at_work: what the workers are making.
+        tasks_in_progress: what the workers are making.
 
     Raises:
         UserError: Dask is not installed, no scheduler answers, there are no workers, a worker sees other files or
@@ -53,7 +53,9 @@ def dask_executor(
         try:
             yield executor
         except (KilledWorker, CancelledError) as error:
-            raise UserError(f"Dask at {address} gave up: {worker_pool.obituary({}, at_work(), advice)}") from error
+            raise UserError(
+                f"Dask at {address} gave up: {worker_pool.explain_deaths({}, tasks_in_progress(), advice)}"
+            ) from error
         finally:
             executor.shutdown(wait=False)
 

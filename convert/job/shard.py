@@ -14,7 +14,7 @@ import pyarrow as pa
 from convert.dataset.index import INDEX_SCHEMA
 from convert.dataset.manifest import QUARANTINE_NAME, STAGING_NAME, Layout, ShardEntry, SkippedItem
 from convert.dataset.mindrecord import DB_SUFFIX, STORED_FIELDS, ShardWriter, payload_bytes_max, read_db
-from convert.durable_files import make_folder, move_settled, settle, sha256_file, writer_name
+from convert.durable_files import make_folder, move_synced, sha256_file, sync_file, writer_name
 from convert.errors import BadImageError, UserError
 from convert.image import encode
 from convert.image.encoding import Encoding
@@ -54,7 +54,7 @@ def convert_shard(task: ShardTask) -> int:
     try:
         folder.mkdir(exist_ok=True)
         record = _write(task, folder)
-        move_settled((task.name + DB_SUFFIX, task.name), folder, task.output)
+        move_synced((task.name + DB_SUFFIX, task.name), folder, task.output)
         write_record(task.output, task.index, record)
     except OSError as error:
         raise UserError(
@@ -94,9 +94,9 @@ def _write(task: ShardTask, folder: Path) -> ShardRecord:
     index_rows = index_rows.append_column("offset", pa.array(table.offsets(task.layout))).select(INDEX_SCHEMA.names)
     data_bytes, db_bytes = path.stat().st_size, database.stat().st_size
     with ThreadPoolExecutor(1) as beside:  # the disk takes the shard while it is hashed
-        settled = beside.submit(lambda: [settle(file) for file in (path, database)])
+        synced = beside.submit(lambda: [sync_file(file) for file in (path, database)])
         entry = ShardEntry(task.name, len(rows), data_bytes, sha256_file(path), db_bytes, sha256_file(database))
-        settled.result()
+        synced.result()
     return ShardRecord(entry, index_rows, tuple(skipped))
 
 
@@ -131,9 +131,9 @@ def _leave_out(task: ShardTask, folder: Path, item: dict, data: bytes, error: Ba
     if task.on_bad == "quarantine":
         name, quarantine = item["key"].replace("/", "__"), task.output / QUARANTINE_NAME
         (folder / name).write_bytes(data)  # what a kill leaves there is cleared away by the next run
-        settle(folder / name)
+        sync_file(folder / name)
         make_folder(quarantine)
-        move_settled((name,), folder, quarantine)
+        move_synced((name,), folder, quarantine)
 
 
 def _row(task: ShardTask, position: int, item: dict, data: bytes) -> dict:

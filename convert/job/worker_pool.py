@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from convert.errors import UserError
 
 T = TypeVar("T")
-AtWork = Callable[[], Mapping[int, str]]
+TasksInProgress = Callable[[], Mapping[int, str]]
 """Tells what each process, by its id, is making; asked when one has died."""
 
 _UNKNOWN_END = 255
@@ -38,7 +38,9 @@ PRELOAD_FOR_SHARDS = (
 
 
 @contextmanager
-def process_pool(workers: int, preload: Sequence[str], advice: str, at_work: AtWork = dict) -> Iterator[Executor]:
+def process_pool(
+    workers: int, preload: Sequence[str], advice: str, tasks_in_progress: TasksInProgress = dict
+) -> Iterator[Executor]:
     """Worker processes on this machine; they are gone when the block ends, whatever ends it.
 
     They are forked from a server that has imported `preload` once (MindSpore takes 3 s), never from this process, whose
@@ -48,7 +50,7 @@ def process_pool(workers: int, preload: Sequence[str], advice: str, at_work: AtW
         workers: how many processes.
         preload: names of modules.
         advice: what to do when one has died; the end of the sentence about it.
-        at_work: what the processes are making, where that can be told.
+        tasks_in_progress: what the processes are making, where that can be told.
 
     Raises:
         UserError: a worker process has died.
@@ -60,7 +62,7 @@ def process_pool(workers: int, preload: Sequence[str], advice: str, at_work: AtW
     try:
         yield executor
     except BrokenExecutor as error:
-        raise UserError(obituary(executor.culprits(), at_work(), advice)) from error
+        raise UserError(explain_deaths(executor.first_deaths(), tasks_in_progress(), advice)) from error
     finally:
         # killed, not asked: one may wait for a lock that died with another, and what they do is done or redone by the next run
         for process in set(multiprocessing.active_children()) - others:
@@ -124,7 +126,7 @@ class _WatchedPool(ProcessPoolExecutor):
         self._seen |= {process.pid: process for process in multiprocessing.active_children() if process.pid}
         return future
 
-    def culprits(self) -> dict[int, str]:
+    def first_deaths(self) -> dict[int, str]:
         """Process id and manner of death of those that died first.
 
         When one dies the executor ends the others by SIGTERM, so any other end marks a culprit.
@@ -132,29 +134,29 @@ class _WatchedPool(ProcessPoolExecutor):
         codes = {pid: process.exitcode for pid, process in self._seen.items()}
         died = {pid: code for pid, code in codes.items() if code not in (None, 0)}
         first = {pid: code for pid, code in died.items() if code != -signal.SIGTERM} or died
-        return {pid: _manner(code) for pid, code in first.items() if code is not None}
+        return {pid: _cause_of_death(code) for pid, code in first.items() if code is not None}
 
 
-def obituary(culprits: Mapping[int, str], at_work: Mapping[int, str], advice: str) -> str:
+def explain_deaths(first_deaths: Mapping[int, str], tasks_in_progress: Mapping[int, str], advice: str) -> str:
     """One sentence about worker processes that died: what they made, how they died, what to do.
 
     Args:
-        culprits: manner of death by process id, as far as the system tells.
-        at_work: what was being made, by process id.
+        first_deaths: manner of death by process id, as far as the system tells.
+        tasks_in_progress: what was being made, by process id.
         advice: what to do.
     """
     deaths = [
-        f"the worker process {pid} that made {at_work[pid]} {manner}"
-        if pid in at_work
+        f"the worker process {pid} that made {tasks_in_progress[pid]} {manner}"
+        if pid in tasks_in_progress
         else f"the worker process {pid} {manner}"
-        for pid, manner in culprits.items()
+        for pid, manner in first_deaths.items()
     ]
     # where the system does not tell who it was, it was one of those at work
-    during = f" while making {' or '.join(sorted(at_work.values()))}" if at_work else ""
+    during = f" while making {' or '.join(sorted(tasks_in_progress.values()))}" if tasks_in_progress else ""
     return f"{' and '.join(deaths) or f'a worker process died{during}'}; was memory or disk space short? {advice}"
 
 
-def _manner(code: int) -> str:
+def _cause_of_death(code: int) -> str:
     if code == _UNKNOWN_END:
         return "was killed"
     if code >= 0:

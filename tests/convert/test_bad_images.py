@@ -59,9 +59,9 @@ def test_quarantine_keeps_the_files(damaged, tmp_path):
 def test_a_quarantined_file_is_written_where_the_next_run_clears_away(damaged, tmp_path, monkeypatch):
     """So that a kill leaves nothing of it in the quarantine."""
     written = []
-    real = shard.settle
+    real = shard.sync_file
 
-    def settle(file):
+    def sync_file(file):
         written.append(file.parent.parent.name)
         real(file)
 
@@ -71,7 +71,7 @@ def test_a_quarantined_file_is_written_where_the_next_run_clears_away(damaged, t
         return conversion.Cost(cpu_s=1.0)
 
     monkeypatch.setattr(conversion, "make_shards", make_shards)
-    monkeypatch.setattr(shard, "settle", settle)
+    monkeypatch.setattr(shard, "sync_file", sync_file)
     output = make(damaged, tmp_path / "out", on_bad="quarantine")
     assert written == [STAGING_NAME] * (len(BAD) + 2 * len(load_manifest(output).shards))
 

@@ -142,15 +142,15 @@ def test_a_file_system_without_locks_is_not_taken_for_another_run(tree, tmp_path
 def test_a_disk_that_is_full_when_the_shards_are_not_written_is_told_too(
     tree, tmp_path, monkeypatch, planes_dataset, name
 ):
-    real = durable_files.settle
+    real = durable_files.sync_file
 
-    def settle(temporary):
+    def sync_file(temporary):
         if temporary.name.startswith(f".{name.split('.')[0]}."):
             raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
         real(temporary)
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable_files, "settle", settle)
+        patch.setattr(durable_files, "sync_file", sync_file)
         with pytest.raises(UserError, match=r"out cannot be written \(.*No space left.*run the same command again"):
             make(tree, tmp_path / "out")
     assert same_files(make(tree, tmp_path / "out"), planes_dataset)
@@ -220,15 +220,15 @@ def test_files_are_synced_before_they_get_their_names_and_the_record_comes_last(
 def test_a_full_disk_stops_with_the_shard_named(tree, tmp_path, monkeypatch, fails_at):
     task = task_for(tree, tmp_path / "out")
     calls = iter(range(100))
-    real_settle = durable_files.settle
+    real_sync = durable_files.sync_file
 
-    def settle(temporary):
+    def sync_file(temporary):
         if next(calls) == fails_at:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real_settle(temporary)
+        real_sync(temporary)
 
-    monkeypatch.setattr(shard, "settle", settle)
-    monkeypatch.setattr(durable_files, "settle", settle)
+    monkeypatch.setattr(shard, "sync_file", sync_file)
+    monkeypatch.setattr(durable_files, "sync_file", sync_file)
     with pytest.raises(UserError, match=r"train\.mindrecord000.*No space left on device"):
         shard.convert_shard(task)
     assert staging.read_record(task.output, 0) is None

@@ -12,7 +12,7 @@ import pytest
 
 from convert.errors import UserError
 from convert.job.dask_cluster import dask_executor
-from convert.job.worker_pool import obituary, process_pool
+from convert.job.worker_pool import explain_deaths, process_pool
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,8 +55,8 @@ def test_a_broken_pool_is_told_in_one_sentence():
 
 
 def test_where_the_system_does_not_tell_who_died_it_was_one_of_those_at_work():
-    assert obituary({}, {4: "b", 3: "a"}, "Go on.").startswith("a worker process died while making a or b;")
-    assert obituary({}, {}, "Go on.").startswith("a worker process died; was")
+    assert explain_deaths({}, {4: "b", 3: "a"}, "Go on.").startswith("a worker process died while making a or b;")
+    assert explain_deaths({}, {}, "Go on.").startswith("a worker process died; was")
 
 
 def test_a_task_that_a_cluster_gives_up_is_told_in_the_same_words(tmp_path):
