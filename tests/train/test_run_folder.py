@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from convert.errors import UserError
-from tinydarknet.run_folder.folder import CONFIG_NAME, open_run_folder
+from tinydarknet.run_folder.paths import CONFIG_NAME, open_run_folder
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path):
