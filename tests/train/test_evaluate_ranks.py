@@ -35,12 +35,12 @@ def on_ranks(
 ) -> subprocess.CompletedProcess[str]:
     """Evaluate in batches of 4, into folder/report; each rank's output lies in folder/ranks."""
     launcher = ["-m", "tinydarknet.launch"]
-    if program is not None:  # the launcher takes what lies beside it
-        (folder / "evaluate").mkdir()
-        (folder / "evaluate" / "__main__.py").write_text(program)
+    if program is not None:
+        (folder / "program.py").write_text(program)
         launcher = [
             "-c",
-            f"from tinydarknet import launch; launch.__file__ = {str(folder / 'launch.py')!r}; launch.main()",
+            "from functools import partial; from pathlib import Path; from tinydarknet import launch; "
+            "launch.launch = partial(launch.launch, script=Path('program.py').absolute()); launch.main()",
         ]
     command = [
         sys.executable, *launcher, "--program", "evaluate", "--ranks", ranks,
