@@ -44,6 +44,10 @@ def become(request: dict, descriptors: list[int]) -> None:
     for target, descriptor in enumerate(descriptors, 1):
         os.dup2(descriptor, target)
         os.close(descriptor)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):  # the old ones know whether the old files could be sought
+        stream = open(descriptor, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
+        stream.reconfigure(line_buffering=name == "stderr", errors=getattr(sys, name).errors)
+        setattr(sys, name, stream)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
