@@ -11,7 +11,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("convert", "tinydarknet", "benchmarks")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-GROUND = {"cli", "contact_sheet", "durable_files", "entries", "errors", "json_fields", "processors", "signals"}
+GROUND = {
+    "cli",
+    "compiled",
+    "contact_sheet",
+    "durable_files",
+    "entries",
+    "errors",
+    "json_fields",
+    "processors",
+    "signals",
+}
 """Modules of convert that stand on nothing but each other."""
 CONVERT_FLOORS = [
     GROUND,

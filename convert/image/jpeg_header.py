@@ -90,7 +90,7 @@ def scan(data: bytes) -> JpegHeader:
     if data[:2] != SOI:
         raise BadImageError("not a JPEG")
     position, frame, orientation, adobe, jfif = 0, None, 1, None, False
-    for marker, body, position in _segments(data):  # noqa: B007, the last position is where the pixels begin
+    for marker, body, position in segments(data):  # noqa: B007, the last position is where the pixels begin
         if marker in _SOF:
             frame = (marker - 0xC0, body)
         elif marker == 0xE0 and body.startswith(b"JFIF\x00"):
@@ -125,7 +125,7 @@ def scan(data: bytes) -> JpegHeader:
     )
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
     """Marker number, body and end position of every segment up to the first scan's header."""
     marker, position = 0, 2
     while marker != _SOS:
