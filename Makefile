@@ -16,6 +16,8 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+CLIENTS_VENV := .venv-clients
+CLIENTS_READY := $(CLIENTS_VENV)/ready
 PEERS_VENV := .venv-peers
 PEERS_READY := $(PEERS_VENV)/peers.json
 RESULTS := benchmarks/results
@@ -29,6 +31,8 @@ RUNS ?= runs
 ARGS ?=
 ENCODING ?= yuv420
 RANKS ?= 8
+# one more than there are cores: some tests wait for processes to end
+TEST_WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 
 ifeq ($(IMAGENET),)
 NAME := sample
@@ -53,16 +57,24 @@ CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
 # a run folder that holds a run is resumed
 resume = $(if $(wildcard $(1)/config.json),--resume)
 
-.PHONY: help demo test lint fmt mindrecord train train-8p eval export report bench bench-peers bench-publish bench-report
+.PHONY: help setup demo test test-fast test-clients lint fmt mindrecord train train-8p eval export report bench bench-peers bench-publish bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
+setup: $(READY)  ## install everything into .venv, if it is not there
+
 demo: $(READY)  ## the whole path on a built-in sample, under 6 minutes on 2 cores: convert, train, evaluate, export, time
 	$(BIN)/python scripts/demo.py
 
-test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
+test: $(READY)  ## run the tests, some minutes on 2 cores (ARGS="--durations 20" lists the slowest)
+	$(BIN)/python -m pytest -m 'not slow' -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-fast: $(READY)  ## run the tests that start neither MindSpore nor another process, under 45 s
+	$(BIN)/python -m pytest -m 'not slow' --fast -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-clients: $(CLIENTS_READY) $(READY)  ## train other frameworks' networks from the feed, in an environment of their own (some 3 GB)
+	$(CLIENTS_VENV)/bin/python -m pytest --confcutdir tests/clients tests/clients
 
 lint: $(READY)  ## check style and types; changes nothing
 	$(BIN)/ruff check .
@@ -118,6 +130,13 @@ bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measu
 
 bench-report: $(READY)  ## render the documents again from the published results; measures nothing
 	$(BIN)/python benchmarks/report.py --results $(PUBLISHED)
+
+# what fits MindSpore's numpy; of torch the CPU build, where pip finds one. Its torchvision is taken without its own torch.
+$(CLIENTS_READY): pyproject.toml constraints.txt tests/clients/constraints.txt
+	$(PYTHON) -m venv $(CLIENTS_VENV)
+	$(CLIENTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --constraint tests/clients/constraints.txt \
+		--editable '.[mindspore]' torch torchvision timm mindcv jax pandas duckdb pytest basedpyright
+	touch $@
 
 $(PEERS_READY): $(READY)
 	$(BIN)/python -m benchmarks.peer_loaders.install $(PEERS_VENV)

@@ -23,6 +23,11 @@ EXIT_BAD_OPTIONS = 2  # argparse's own status, which tyro keeps
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_OUTPUT_CLOSED = 128 + signal.SIGPIPE
 
+_NO_MINDSPORE = (
+    "error: this command needs MindSpore, which is not installed here (datasets can be read without it): "
+    "pip install 'tinydarknet[mindspore]'"
+)
+
 
 @dataclass(frozen=True)
 class Command:
@@ -95,6 +100,11 @@ def _carried_out(action: Callable[[Any], int | None], options: object) -> int:
         return action(options) or EXIT_OK
     except UserError as error:
         print(f"error: {error}{_options_to_see(error, options)}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "mindspore":
+            raise
+        print(_NO_MINDSPORE, file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from importlib.util import find_spec
 
 from convert.dataset.classes import resolve_classes
 from convert.dataset.manifest import Manifest, load_manifest
@@ -29,6 +30,8 @@ def run(options: RunOptions) -> int:
             "'python -m convert verify' checks the dataset"
         )
         return 0
+    if find_spec("mindspore") is None:  # before any worker starts
+        raise ModuleNotFoundError("no MindSpore", name="mindspore")
     try:
         with conversion.stoppable():
             outcome = convert_split(options)

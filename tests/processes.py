@@ -1,10 +1,18 @@
-"""Programs that tests start: watched by a timer, and gone with all that they started when the test goes on."""
+"""Programs that tests start: watched by a timer, and gone with all that they started when the test goes on.
+
+Python commands are forked from a server that has imported the heavy libraries (command_server.py), unless `fresh`.
+"""
 
 from __future__ import annotations
 
+import atexit
+import functools
+import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,6 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 300.0
 """Much longer than anything takes; ends what hangs."""
 SHOWN = 4000
+LIBRARIES = ("mindspore", "cv2", "numba", "pyarrow.parquet", "PIL.Image", "simplejpeg", "tyro")
+"""What the server imports, if a test does not say otherwise."""
+LIGHT = ("numpy", "pyarrow.compute", "tyro")
+"""Less, for tests of what a command loads; quickly at hand."""
 _MARK = "TINYDARKNET_TEST_PROGRAM"
 
 
@@ -48,10 +60,90 @@ def wait_until(true: Callable[[], object], what: str, timeout_s: float = 120) ->
         time.sleep(0.005)
 
 
+class _Server:
+    """A command_server.py, from its first use until this process ends."""
+
+    def __init__(self, libraries: Sequence[str]) -> None:
+        self._lock = threading.Lock()
+        self._ended: dict[int, int] = {}
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            command = [sys.executable, str(ROOT / "tests" / "command_server.py"), str(theirs.fileno()), *libraries]
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+            )  # fmt: skip
+        atexit.register(self._end, process)
+
+    def _end(self, process: subprocess.Popen) -> None:
+        self._socket.close()
+        process.wait()
+
+    def start(self, request: dict, descriptors: Sequence[int]) -> int:
+        """The process number of a command that writes to these two descriptors."""
+        with self._lock:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], list(descriptors))
+            while "status" in (answer := self._receive()):
+                pass
+            return answer["pid"]
+
+    def status(self, pid: int, *, wait: bool) -> int | None:
+        """How the command ended; None while it runs, if not to be waited for."""
+        while True:
+            with self._lock:
+                self._socket.settimeout(0.1 if wait else 0)
+                try:
+                    while pid not in self._ended:
+                        self._receive()
+                    return self._ended[pid]
+                except (BlockingIOError, TimeoutError):
+                    if not wait:
+                        return None
+                finally:
+                    self._socket.settimeout(None)
+
+    def _receive(self) -> dict:
+        answer = json.loads(self._socket.recv(1 << 10) or '{"pid": 0}')
+        assert answer["pid"], "the server of commands has ended"
+        if "status" in answer:
+            self._ended[answer["pid"]] = answer["status"]
+        return answer
+
+
+_server = functools.cache(_Server)
+
+
+class Forked:
+    """A command of the server, as far as subprocess.Popen has it."""
+
+    def __init__(
+        self, command: list[str], cwd: Path | None, environment: dict[str, str], errors: int, libraries
+    ) -> None:
+        self.args = command
+        self._server = _server(libraries)
+        reading, writing = os.pipe()
+        request = {"arguments": command[1:], "cwd": str(Path(cwd or ".").resolve()), "environment": environment}
+        self.pid = self._server.start(request, [writing, errors])
+        os.close(writing)
+        self.stdout = open(reading, errors="replace")  # noqa: PTH123, SIM115 - a descriptor, closed by `running`
+
+    def poll(self) -> int | None:
+        return self._server.status(self.pid, wait=False)
+
+    def wait(self) -> int:
+        status = self._server.status(self.pid, wait=True)
+        assert status is not None
+        return status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
 class Program:
     """A running program; `running` makes it."""
 
-    def __init__(self, process: subprocess.Popen[str], mark: str, errors: IO[str], timeout_s: float) -> None:
+    def __init__(self, process: subprocess.Popen[str] | Forked, mark: str, errors: IO[str], timeout_s: float) -> None:
         self.process = process
         self._mark = f"{_MARK}={mark}".encode()
         self._errors = errors
@@ -86,7 +178,11 @@ class Program:
 
     def family(self) -> list[Living]:
         """The program and all that it started, whatever their session or parent is by now, as far as they live."""
-        return [process for process in living() if self._mark in _environment(process.pid)]
+        return [
+            process
+            for process in living()
+            if process.group == self.process.pid or self._mark in _environment(process.pid)
+        ]
 
     def end(self) -> None:
         """Kill the family."""
@@ -118,16 +214,27 @@ def _environment(pid: int) -> bytes:
 
 @contextmanager
 def running(
-    command: Sequence[object], cwd: Path | None = None, timeout_s: float = TIMEOUT_S, **variables: str
+    command: Sequence[object],
+    cwd: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
+    *,
+    fresh: bool = False,
+    libraries: Sequence[str] = LIBRARIES,
+    **variables: str,
 ) -> Iterator[Program]:
     """Start a program with this repository on its path; when the block ends, so does its whole family."""
     mark = uuid.uuid4().hex
+    words = list(map(str, command))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables, _MARK: mark}
+    forked = not fresh and words[0] == sys.executable and (words[1] == "-m" or words[1].endswith(".py"))
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
-        process = subprocess.Popen(
-            list(map(str, command)), cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True,
-            errors="replace", start_new_session=True,
-        )  # fmt: skip
+        if forked:
+            process = Forked(words, cwd, environment, errors.fileno(), tuple(libraries))
+        else:
+            process = subprocess.Popen(
+                words, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True,
+                errors="replace", start_new_session=True,
+            )  # fmt: skip
         program = Program(process, mark, errors, timeout_s)
         try:
             yield program
@@ -139,8 +246,8 @@ def running(
 
 
 def run(
-    command: Sequence[object], cwd: Path | None = None, timeout_s: float = TIMEOUT_S, **variables: str
+    command: Sequence[object], cwd: Path | None = None, timeout_s: float = TIMEOUT_S, **options
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, as `running` starts it."""
-    with running(command, cwd, timeout_s, **variables) as program:
+    with running(command, cwd, timeout_s, **options) as program:
         return program.finish()

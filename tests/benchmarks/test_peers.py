@@ -2,9 +2,11 @@
 
 import json
 import sys
+import sysconfig
 import tarfile
 from pathlib import Path
 
+import psutil
 import pytest
 from test_benchmarks import results_of, run
 
@@ -22,6 +24,10 @@ def bare_environment(tmp_path) -> Path:
     folder = tmp_path / "peers"
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "python").symlink_to(sys.executable)
+    (folder / "pyvenv.cfg").write_text(f"home = {sys.base_prefix}/bin\n")
+    packages = Path(sysconfig.get_path("purelib", "posix_prefix", {"base": str(folder)}))
+    packages.mkdir(parents=True)
+    (packages / "psutil").symlink_to(Path(psutil.__file__).parent)  # the clock's, which is installed beside every peer
     reasons = {"ffcv": "RuntimeError: Could not find required package: opencv.", "spdl-io": ""}
     (folder / OUTCOME_NAME).write_text(json.dumps(reasons))
     return folder

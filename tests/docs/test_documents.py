@@ -98,7 +98,7 @@ def help_of(command: str) -> tuple[int, str]:
     """Exit status and text of `command --help`."""
     name, *words = command.split()
     arguments = [str(ROOT / name)] if "/" in name else ["-m", name]
-    result = processes.run([sys.executable, *arguments, *words, "--help"], COLUMNS="200")
+    result = processes.run([sys.executable, *arguments, *words, "--help"], libraries=processes.LIGHT, COLUMNS="200")
     return result.returncode, result.stdout
 
 

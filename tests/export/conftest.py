@@ -11,15 +11,17 @@ from tinydarknet.export.options import ExportOptions
 
 
 @pytest.fixture(scope="session")
-def fitted(planes_dataset, tmp_path_factory):
-    return save(tmp_path_factory.mktemp("fitted") / "fitted.ckpt", fitted_weights(planes_dataset))
+def fitted(planes_dataset, share):
+    return share("fitted", lambda folder: save(folder / "fitted.ckpt", fitted_weights(planes_dataset))) / "fitted.ckpt"
 
 
 @pytest.fixture(scope="session")
-def exports(fitted, planes_dataset, tmp_path_factory):
+def exports(fitted, planes_dataset, share):
     """ONNX and MINDIR as the command makes them by default."""
-    work = tmp_path_factory.mktemp("exports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(work)
-        export_checkpoint(ExportOptions(checkpoint_path=fitted, out_dir=work / "out", data_path=planes_dataset))
-    return work / "out"
+
+    def export(folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            export_checkpoint(ExportOptions(checkpoint_path=fitted, out_dir=folder / "out", data_path=planes_dataset))
+
+    return share("exports", export) / "out"

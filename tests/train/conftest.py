@@ -21,28 +21,31 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def images(work: Path) -> Path:
-    return write_images(work / "images", WNIDS, IMAGES_PER_CLASS)
+def images(share) -> Path:
+    return share("images", lambda folder: write_images(folder, WNIDS, IMAGES_PER_CLASS))
 
 
 @pytest.fixture(scope="session")
-def planes_data(work: Path, images: Path) -> Path:
-    return convert(images, work / "planes", "--short-side", "36")
+def planes_data(share, images: Path) -> Path:
+    return share("planes", lambda folder: convert(images, folder / "data", "--short-side", "36")) / "data"
 
 
 @pytest.fixture(scope="session")
-def original_data(work: Path, images: Path) -> Path:
-    return convert(images, work / "original", "--encoding", "original")
+def original_data(share, images: Path) -> Path:
+    return share("original", lambda folder: convert(images, folder / "data", "--encoding", "original")) / "data"
 
 
 @pytest.fixture(scope="session")
-def finished_run(work: Path, planes_data: Path) -> Path:
+def finished_run(share, planes_data: Path) -> Path:
     """An uninterrupted run with evaluation after each epoch."""
-    from tinydarknet.train.training import train
 
-    config = tiny_config(planes_data, work / "run", val_data_path=planes_data)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(work)
-        with (work / "run.out").open("w") as out, contextlib.redirect_stdout(out):
-            assert train(config) == 0
-    return work / "run"
+    def finish(folder: Path) -> None:
+        from tinydarknet.train.training import train
+
+        config = tiny_config(planes_data, folder / "run", val_data_path=planes_data)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            with (folder / "run.out").open("w") as out, contextlib.redirect_stdout(out):
+                assert train(config) == 0
+
+    return share("finished", finish) / "run"

@@ -9,41 +9,25 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
-from train_making import SIZE
+from train_making import SIZE, graphs_kept_in
 
 from tinydarknet.model import checkpoint
 from tinydarknet.run_folder.paths import RunFolder
 
 STEPS = 27
 
-KILLED = """
-import os, signal, sys
-
-from tinydarknet.run_folder.log_writer import Reporter
-from tinydarknet.train import __main__ as train
-
-last, tell = int(sys.argv.pop(1)), Reporter.event
-
-def event(self, kind, fields):
-    tell(self, kind, fields)
-    if kind == "step" and fields["step"] == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Reporter.event = event
-train.main()
-"""
-"""Trains, and kills itself once the step that its first argument numbers is in the log."""
+KILLED = Path(__file__).with_name("train_killed.py")
 
 
 def run(data: Path, run_dir: Path, kill_after: int | None = None, resume: bool = False) -> int:
     """Train 3 epochs of 9 steps with a checkpoint every other step; SIGKILL after step `kill_after`."""
-    program = ["-m", "tinydarknet.train"] if kill_after is None else ["-c", KILLED, kill_after]
+    program = ["-m", "tinydarknet.train"] if kill_after is None else [KILLED, kill_after]
     command = [
         sys.executable, *program, "--data-path", data, "--run-dir", run_dir, "--device-target", "CPU",
         "--batch-size", 3, "--image-height", SIZE, "--image-width", SIZE, "--epoch-size", 3, "--seed", 5,
         "--lr-init", 0.01, "--checkpoint-every-steps", 2, *(["--resume"] if resume else []),
     ]  # fmt: skip
-    return processes.run(command, run_dir.parent).returncode
+    return processes.run(command, run_dir.parent, **graphs_kept_in(data.with_name("killed-graphs"))).returncode
 
 
 def steps(run_dir: Path) -> dict[int, tuple[float, int]]:

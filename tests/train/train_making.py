@@ -28,6 +28,14 @@ def run_module(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str
     return processes.run([sys.executable, "-m", *arguments], cwd)
 
 
+def graphs_kept_in(folder: Path) -> dict[str, str]:
+    """Variables by which MindSpore compiles a graph once for all processes; only for runs with the same options.
+
+    A graph is known by the files of its cells and its place among the graphs of a process, not by its constants.
+    """
+    return {"MS_COMPILER_CACHE_ENABLE": "1", "MS_COMPILER_CACHE_PATH": str(folder)}
+
+
 @contextmanager
 def endless_launch(planes_data: Path, folder: Path) -> Iterator[processes.Program]:
     """A launcher of two ranks in `folder` that trains far longer than any test."""
@@ -36,7 +44,7 @@ def endless_launch(planes_data: Path, folder: Path) -> Iterator[processes.Progra
         "--data-path", planes_data, "--run-dir", folder / "run", "--device-target", "CPU", "--batch-size", 4,
         "--image-height", SIZE, "--image-width", SIZE, "--epoch-size", 100_000, "--checkpoint-every-steps", 1_000_000,
     ]  # fmt: skip
-    with processes.running(command, folder) as program:
+    with processes.running(command, folder, **graphs_kept_in(planes_data.with_name("launched-graphs"))) as program:
         yield program
 
 

@@ -150,7 +150,7 @@ class RgbImages:
         """Turn them into RGB."""
         planes = self._thread_planes(len(batch["image"]))
         self._planes.finish(plan, planes)
-        planes_to_rgb(planes["y"], planes["uv"], planes["colour"], batch["image"])
+        planes_to_rgb(planes["y"], planes["uv"], planes["colour"], batch["image"], self._dtype == np.uint8)
 
     def _thread_planes(self, batch_size: int) -> Batch:
         if not hasattr(self._scratch, "planes"):

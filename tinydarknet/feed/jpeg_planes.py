@@ -13,9 +13,11 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+from contextlib import suppress
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from convert.compiled import compiled
 from convert.dataset import Dataset
@@ -211,11 +213,16 @@ def decode_stored(records: Dataset, row: int, *, halved: bool = False) -> np.nda
     Raises:
         UndecodableRowError: it does not decode, or not to the size that the index gives.
     """
+    payload, size = records.payload(row), (records.heights[row], records.widths[row])
+    with suppress(ValueError):  # no JPEG
+        # before gigabytes are decoded of what a damaged header promises
+        if simplejpeg.decode_jpeg_header(payload, strict=False)[:2] != size:
+            raise UndecodableRowError(row)
     shrink = 2 if halved else 1
     try:
-        pixels = cv2.imdecode(records.payload(row), _AS_STORED | (cv2.IMREAD_REDUCED_COLOR_2 if halved else 0))
+        pixels = cv2.imdecode(payload, _AS_STORED | (cv2.IMREAD_REDUCED_COLOR_2 if halved else 0))
     except cv2.error as error:  # a header that promises more pixels than OpenCV takes
         raise UndecodableRowError(row) from error
-    if pixels is None or pixels.shape[:2] != (-(-records.heights[row] // shrink), -(-records.widths[row] // shrink)):
+    if pixels is None or pixels.shape[:2] != tuple(-(-side // shrink) for side in size):
         raise UndecodableRowError(row)
     return pixels

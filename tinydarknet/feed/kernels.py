@@ -173,31 +173,38 @@ def luma_means(y: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def planes_to_rgb(y: np.ndarray, uv: np.ndarray, colour: np.ndarray, out: np.ndarray) -> None:
+def planes_to_rgb(y: np.ndarray, uv: np.ndarray, colour: np.ndarray, out: np.ndarray, whole: bool) -> None:
     """Map every pixel by its image's colour matrix, each chroma sample serving its 2x2 pixels.
 
     Args:
         y: uint8 [B, 1, S, S].
         uv: uint8 [B, 2, S/2, S/2].
         colour: float32 [B, 3, 4].
-        out: float32 [B, 3, S, S], written; or uint8: rounded, and clipped to [0, 255].
+        out: float32 or uint8 [B, 3, S, S], written.
+        whole: round, and clip to [0, 255], as uint8 needs it.
     """
-    whole = out.dtype == np.uint8
     side = y.shape[2]
     offsets = np.empty(side, np.float32)
     for place in range(y.shape[0]):
         for channel in range(3):
             gain, of_u, of_v, offset = colour[place, channel]
+            if whole:
+                offset += np.float32(0.5)
             for row in range(side):
                 if row % 2 == 0:
                     for half in range(side // 2):
                         u, v = np.float32(uv[place, 0, row // 2, half]), np.float32(uv[place, 1, row // 2, half])
                         offsets[2 * half] = offsets[2 * half + 1] = of_u * u + of_v * v + offset
-                for column in range(side):
-                    value = gain * np.float32(y[place, 0, row, column]) + offsets[column]
-                    if whole:
-                        out[place, channel, row, column] = np.uint8(
-                            min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5)
-                        )
-                    else:
-                        out[place, channel, row, column] = value
+                _map_row(y[place, 0, row], gain, offsets, whole, out[place, channel, row])
+
+
+@compiled
+def _map_row(luma: np.ndarray, gain: float, offsets: np.ndarray, whole: bool, out: np.ndarray) -> None:
+    """gain * luma + offsets for one row, float32 [S]; clipped to what uint8 holds if `whole`."""
+    if whole:
+        for column in range(len(out)):
+            value = np.int32(gain * np.float32(luma[column]) + offsets[column])
+            out[column] = min(max(value, np.int32(0)), np.int32(255))
+    else:
+        for column in range(len(out)):
+            out[column] = gain * np.float32(luma[column]) + offsets[column]

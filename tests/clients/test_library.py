@@ -1,0 +1,159 @@
+"""The library's page: its examples run as they stand, what it says of the three frameworks is so, and users' types check."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinydarknet.colour import rgb_from_planes
+from tinydarknet.feed import open_train_feed
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("library.md", "library_CN.md")
+EXAMPLES = {page: re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S) for page in PAGES}
+USER = """
+import numpy as np
+from convert.dataset import Dataset
+from tinydarknet.feed import Augmentation, Normalization, Rank, open_eval_feed, open_train_feed
+from tinydarknet.feed.jax import planes_to_rgb
+from tinydarknet.feed.mindspore import PlanesToRgb as Cell
+from tinydarknet.feed.torch import PlanesToRgb, TorchFeed
+
+feed = open_train_feed("data", batch_size=8, seed=1, rank=Rank(0, of=2), augmentation=Augmentation(hue=0.0))
+columns: tuple[str, ...] = feed.image_columns
+steps: int = feed.steps + feed.steps_per_epoch
+for batch in feed:
+    luma: np.ndarray = batch["y"]
+    print(planes_to_rgb(batch["y"], batch["uv"], batch["colour"]).shape)
+for tensors in TorchFeed(feed, pin=False):
+    print(PlanesToRgb()(tensors["y"], tensors["uv"], tensors["colour"]).shape)
+for batch in open_eval_feed("data", batch_size=8, normalization=Normalization()).reused():
+    print(batch["id"])
+print(Dataset("data")[0][0].shape, Cell())
+"""
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_an_example_runs_as_it_stands(number):
+    example = EXAMPLES[PAGES[0]][number]
+    assert len(example.strip().splitlines()) <= 15
+    exec(compile(example, f"example {number}", "exec"), {"__name__": "example"})
+
+
+def test_both_pages_show_the_same_examples():
+    assert len(EXAMPLES[PAGES[0]]) == 6
+    assert EXAMPLES[PAGES[0]] == EXAMPLES[PAGES[1]]
+
+
+def test_all_frameworks_make_the_same_rgb():
+    import jax
+    import mindspore as ms
+    import torch
+
+    from tinydarknet.feed.jax import planes_to_rgb
+    from tinydarknet.feed.mindspore import PlanesToRgb as Cell
+    from tinydarknet.feed.torch import PlanesToRgb
+
+    batch = next(iter(open_train_feed("data/sample/train", batch_size=20, image_size=64)))
+    planes = [batch[name] for name in ("y", "uv", "colour")]
+    expected = rgb_from_planes(*planes)
+    tensors = [torch.from_numpy(array) for array in planes]
+    compiled = torch.compile(PlanesToRgb())
+    found = {
+        "torch": PlanesToRgb()(*tensors).numpy(),
+        "torch.compile": compiled(*tensors).numpy(),
+        "jax": np.asarray(planes_to_rgb(*planes)),
+        "jax.jit": np.asarray(jax.jit(planes_to_rgb)(*planes)),
+        "mindspore": Cell()(*(ms.Tensor(array) for array in planes)).asnumpy(),
+    }
+    for name, rgb in found.items():
+        assert rgb.dtype == np.float32
+        np.testing.assert_allclose(rgb, expected, atol=1e-4, err_msg=name)
+    half = PlanesToRgb(torch.bfloat16)(*tensors)
+    assert half.dtype == torch.bfloat16
+    np.testing.assert_allclose(half.float().numpy(), expected, rtol=1 / 256, atol=1e-4)
+
+
+def test_a_torch_feed_goes_on_where_its_state_says_and_refuses_anothers():
+    import torch
+
+    from convert.errors import BadValueError
+    from tinydarknet.feed import Rank
+    from tinydarknet.feed.torch import TorchFeed
+
+    def opened(**changes):
+        return TorchFeed(open_train_feed("data/sample/train", **{"batch_size": 60, "image_size": 32, **changes}))
+
+    feed = opened()
+    kept = []
+    for batch in feed:
+        kept.append(batch)
+        if len(kept) == 4:
+            break
+    state = feed.state_dict()
+    assert state["step"] == 4
+    resumed = opened()
+    resumed.load_state_dict(state)
+    rest = list(resumed)
+    whole = list(opened())
+    assert len(kept) + len(rest) == len(whole) == len(feed) == 10
+    for one, other in zip([*kept, *rest], whole, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in other)  # also those that were kept for long
+    assert whole[0]["label"].dtype == torch.int64
+    opened(batch_size=30, rank=Rank(1, of=2)).load_state_dict(state)
+    for changes in ({"seed": 1}, {"batch_size": 30}, {"last_step": 3}):
+        with pytest.raises(BadValueError):
+            opened(**changes).load_state_dict(state)
+    with pytest.raises(BadValueError, match="num_workers must be 0"):
+        list(torch.utils.data.DataLoader(feed, batch_size=None, num_workers=1))
+
+
+def test_a_users_file_checks_with_every_name(tmp_path):
+    (tmp_path / "user.py").write_text(USER)
+    command = [sys.executable, "-m", "basedpyright", "--level", "error", str(tmp_path / "user.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+
+
+def test_documented_names_are_those_that_are_exported():
+    import tinydarknet.feed
+    import tinydarknet.feed.jax
+    import tinydarknet.feed.mindspore
+    import tinydarknet.feed.torch
+
+    page = (ROOT / "docs" / PAGES[0]).read_text()
+    for module in (tinydarknet.feed, tinydarknet.feed.jax, tinydarknet.feed.mindspore, tinydarknet.feed.torch):
+        for name in module.__all__:
+            assert getattr(module, name).__doc__
+            assert re.search(rf"\b{name}\b", page), f"{name} is not documented"
+        imported = re.findall(rf"from {re.escape(module.__name__)} import ([\w, ]+)", page)
+        assert {name for line in imported for name in line.split(", ")} <= set(module.__all__)
+
+
+def test_the_wheel_alone_reads_a_dataset(sample, tmp_path):
+    """Built, and installed into a fresh environment with what it says that it needs, and nothing else."""
+    python = tmp_path / "fresh" / "bin" / "python"
+    steps = [
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT],
+        [sys.executable, "-m", "venv", tmp_path / "fresh"],
+    ]
+    for step in steps:
+        subprocess.run(step, check=True, timeout=300)
+    (wheel,) = tmp_path.glob("tinydarknet-*.whl")
+    install = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel]
+    subprocess.run(install, check=True, timeout=300)
+    program = (
+        "from tinydarknet.feed import open_train_feed\n"
+        f"feed = open_train_feed({str(sample / 'data/sample/train')!r}, batch_size=60, image_size=32)\n"
+        "print(len({int(id) for batch in feed for id in batch['id']}))\n"
+    )
+    done = subprocess.run([python, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "600\n", done.stderr
+    asked = [python, "-m", "tinydarknet.train", "--data-path", sample / "data/sample/train"]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "needs MindSpore" in done.stderr) == (1, True), done.stderr
