@@ -6,16 +6,22 @@ help text, `__post_init__` checks the values by raising ValueError) and a functi
 
 from __future__ import annotations
 
+import io
+import math
 import os
+import re
 import select
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from convert.errors import UserError
+
+Parsed = tuple[Callable[[Any], int | None], object]
+"""What carries a command out, and its options."""
 
 EXIT_OK = 0
 EXIT_USER_ERROR = 1
@@ -23,6 +29,8 @@ EXIT_BAD_OPTIONS = 2  # argparse's own status, which tyro keeps
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_OUTPUT_CLOSED = 128 + signal.SIGPIPE
 
+_STEERING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of writing; but tab, line feed and carriage return."""
 _NO_MINDSPORE = (
     "error: this command needs MindSpore, which is not installed here (datasets can be read without it): "
     "pip install 'tinydarknet[mindspore]'"
@@ -39,30 +47,55 @@ class Command:
     """Called with an instance of `options`; returns the exit status, None for 0."""
 
 
-def main_single(prog: str, command: Command, argv: Sequence[str] | None = None) -> NoReturn:
-    """Parse `argv` (the process's own by default) for one command, run it, exit with its status."""
-    import tyro
+def main_single(
+    prog: str, command: Command, argv: Sequence[str] | None = None, expand: Callable[[], Sequence[str]] | None = None
+) -> NoReturn:
+    """Parse `argv` (the process's own by default, or what `expand` makes of it) for one command, run it, exit with its status."""
 
-    _fill_closed_streams()
-    options = tyro.cli(command.options, prog=prog, args=argv)
-    sys.exit(_run(command.action, options))
+    def parse() -> Parsed:
+        import tyro
+
+        try:
+            words = argv if expand is None else expand()
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(EXIT_BAD_OPTIONS)
+        return command.action, _finite(tyro.cli(command.options, prog=prog, args=words))
+
+    sys.exit(_run(parse))
 
 
 def main_subcommands(
     prog: str, description: str, commands: Mapping[str, Command], argv: Sequence[str] | None = None
 ) -> NoReturn:
     """Parse `argv` for the named sub-command, run it, exit with its status."""
-    import tyro
 
-    _fill_closed_streams()
-    by_type = {command.options: command.action for command in commands.values()}
-    options = tyro.extras.subcommand_cli_from_dict(
-        {name: command.options for name, command in commands.items()},
-        prog=prog,
-        description=description,
-        args=argv,
-    )
-    sys.exit(_run(by_type[type(options)], options))
+    def parse() -> Parsed:
+        import tyro
+
+        by_type = {command.options: command.action for command in commands.values()}
+        options = tyro.extras.subcommand_cli_from_dict(
+            {name: command.options for name, command in commands.items()},
+            prog=prog,
+            description=description,
+            args=argv,
+        )
+        return by_type[type(options)], _finite(options)
+
+    sys.exit(_run(parse))
+
+
+def _finite(options: Any, prefix: str = "") -> Any:
+    """The same options; ends the process if a number among them is infinite or none at all."""
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if is_dataclass(value):
+            _finite(value, f"{prefix}{field.name}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                print(f"error: {prefix}{field.name} must be a finite number, got {number}", file=sys.stderr)
+                sys.exit(EXIT_BAD_OPTIONS)
+    return options
 
 
 def _fill_closed_streams() -> None:
@@ -77,9 +110,38 @@ def _fill_closed_streams() -> None:
             setattr(sys, name, stream)
 
 
-def _run(action: Callable[[Any], int | None], options: object) -> int:
+class _Printable(io.TextIOWrapper):
+    """A stream that escapes what would steer a terminal, whoever's name it comes from, and what it cannot encode."""
+
+    replaced: io.TextIOWrapper
+
+    def write(self, text: str, /) -> int:
+        super().write(_STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text))
+        return len(text)
+
+
+def _escape_output() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if type(stream) is io.TextIOWrapper:  # else somebody's who captures it
+            stream.flush()
+            wrapped = _Printable(
+                stream.buffer,
+                stream.encoding,
+                "backslashreplace",
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+            wrapped.replaced = stream  # which would close their common buffer when it goes
+            setattr(sys, name, wrapped)
+
+
+def _run(parse: Callable[[], Parsed]) -> int:
+    if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.default_int_handler):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # guard_start has done its part
+    _fill_closed_streams()
     try:
-        status = _carried_out(action, options)
+        status = _carried_out(parse)
         sys.stdout.flush()
     except BrokenPipeError:
         if not _output_closed():
@@ -95,9 +157,18 @@ def _run(action: Callable[[Any], int | None], options: object) -> int:
     return status
 
 
-def _carried_out(action: Callable[[Any], int | None], options: object) -> int:
+def _carried_out(parse: Callable[[], Parsed]) -> int:
+    options: object = None
     try:
+        action, options = parse()
+        _escape_output()
+        if not _has_working_folder():
+            raise UserError("the working folder does not exist any more: change into one that does (cd)")
         return action(options) or EXIT_OK
+    except SystemExit as ended:  # --help, or options that cannot be
+        if isinstance(ended.code, str):
+            raise
+        return ended.code or EXIT_OK
     except UserError as error:
         print(f"error: {error}{_options_to_see(error, options)}", file=sys.stderr)
         return EXIT_USER_ERROR
@@ -109,6 +180,13 @@ def _carried_out(action: Callable[[Any], int | None], options: object) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _has_working_folder() -> bool:
+    try:
+        return bool(Path.cwd())
+    except OSError:
+        return False
 
 
 def _options_to_see(error: UserError, options: object) -> str:

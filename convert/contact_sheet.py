@@ -62,7 +62,7 @@ def draw_sheet(tiles: Sequence[Tile], path: Path, picture_side: int = 156) -> No
         sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
         for place, line in enumerate(tile.caption):
             # the built-in font knows Latin-1 only, and no line break may get in
-            text = " ".join(line.encode("latin-1", "replace").decode("latin-1").split())[:picture_side]
+            text = " ".join(line.encode("latin-1", "backslashreplace").decode("latin-1").split())[:picture_side]
             while draw.textlength(text) > picture_side:
                 text = text[:-1]
             draw.text((left + _MARGIN, top + cell + _LINE * place), text, fill=tile.colour)

@@ -27,6 +27,34 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+_NAME_BYTES_MAX = 200
+"""File systems take 255, of which temporary names need some."""
+
+
+def file_name_of(key: str) -> str:
+    """A file name that no other key has: slashes become __, and where that is not the whole truth a digest tells."""
+    name = key.replace("/", "__")
+    unambiguous = key.count("/") == 1 and not any(part in key for part in ("__", "_/", "/_"))
+    if unambiguous and name.isprintable() and len(name.encode()) <= _NAME_BYTES_MAX:
+        return name
+    stem, dot, suffix = name.rpartition(".")
+    suffix = dot + suffix if stem and len(suffix) <= 8 else ""
+    kept = "".join(letter if letter.isprintable() else "_" for letter in stem or name).encode()[: _NAME_BYTES_MAX - 40]
+    return f"{kept.decode(errors='ignore')}-{hashlib.sha256(key.encode()).hexdigest()[:16]}{suffix}"
+
+
+def require_utf8(folder: Path) -> None:
+    """Refuse a folder that the libraries cannot write into: MindSpore and Arrow know no other names.
+
+    Raises:
+        UserError: its path is not UTF-8.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"the name of the folder {folder} is not UTF-8: rename it, or name another") from error
+
+
 def sync_file(temporary: Path) -> None:
     """Flush a finished file to the disk, with mode 0644: all that it needs but its final name."""
     temporary.chmod(FILE_MODE)

@@ -112,17 +112,18 @@ def is_compressed(name: str) -> bool:
     return bool(_PIECE.search(name) or _COMPRESSED.search(name))
 
 
-def refuse_unreadable(title: str, kind: EntryKind = "compressed") -> None:
-    """Raise UserError, about `title`, for what must be whole and unpacked before it can be read."""
+def refuse_unreadable(kind: EntryKind, name: str, place: str = "") -> None:
+    """Raise UserError, about `name` in `place`, for what must be whole and unpacked before it can be read."""
+    title = f"{name} in {place}" if place else name
     if kind == "unfinished":
         raise UserError(
             f"{title} is a download or a copy that was not finished: finish it, or remove it, so that nothing is missing"
         )
+    if kind == "compressed" and _PIECE.search(name):
+        raise UserError(f"{title} is a piece of a file: join all pieces first (cat NAME.* > NAME), to a plain .tar")
     if kind == "compressed":
         raise UserError(
-            f"{title} is a piece of a file: join all pieces first (cat NAME.* > NAME), to a plain .tar"
-            if _PIECE.search(title)
-            else f"{title} is compressed, and archives are read in place: unpack it first, to a plain .tar or a folder"
+            f"{title} is compressed, and archives are read in place: unpack it first, to a plain .tar or a folder"
         )
 
 
@@ -201,7 +202,7 @@ class Account:
             UserError: one is a picture, a label or a packaging that is not wanted, unfinished or compressed.
         """
         for entry in entries:
-            refuse_unreadable(f"{entry.name} in {self.title}", entry.kind)
+            refuse_unreadable(entry.kind, entry.name, self.title)
             if entry.kind in wanted:
                 yield entry
             elif entry.kind in ("image", "tar", "parquet", "label") and not self.insisted:

@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path, PurePosixPath
 
+from convert.errors import UserError
+
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
@@ -44,3 +46,20 @@ def _quota(folder: Path) -> float:
     else:
         return math.inf
     return math.inf if quota == "max" or int(quota) <= 0 else int(quota) / int(period)
+
+
+def require_shared_memory() -> None:
+    """Refuse a machine whose processes can share no locks; Python keeps them in /dev/shm.
+
+    Raises:
+        UserError: /dev/shm cannot be written, as in some containers.
+    """
+    import multiprocessing
+
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
+        raise UserError(
+            f"processes cannot share locks ({error.strerror or error}): /dev/shm is needed, as a folder that can be written; a "
+            "container gets it by --shm-size or --tmpfs /dev/shm"
+        ) from error

@@ -20,6 +20,7 @@ from convert.dataset.index import INDEX_NAME, logical_digest
 from convert.dataset.manifest import MANIFEST_NAME, QUARANTINE_NAME, STAGING_NAME, Manifest, is_sealed
 from convert.dataset.mindrecord import DB_SUFFIX, read_db
 from convert.durable_files import sha256_file
+from convert.entries import is_rubbish
 from convert.errors import UserError, require_at_least
 from convert.image.decode import libjpeg_warning
 from convert.job import worker_pool
@@ -106,6 +107,8 @@ class Checked:
 
     manifest: Manifest
     faults: tuple[str, ...]
+    foreign: tuple[str, ...]
+    """Names in the folder that are not of the dataset, hidden ones and systems' own left out."""
     read_bytes: int
     """Of shards."""
     cpu_s: float
@@ -117,11 +120,16 @@ def verify(options: VerifyOptions) -> int:
     checked = check_dataset(options)
     manifest, faults = checked.manifest, checked.faults
     if faults:
-        listed = "\n".join(f"  {fault}" for fault in faults[:50])
+        beside = [f"{name} does not belong to the dataset" for name in checked.foreign[:20]]
+        listed = "\n".join(f"  {line}" for line in (*faults[:50], *beside))
         more = f"\n  and {len(faults) - 50} more" if len(faults) > 50 else ""
         counted = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
         raise UserError(
             f"{options.dataset} is damaged, {counted}:\n{listed}{more}\nrestore these files or convert again"
+        )
+    if checked.foreign:
+        raise UserError(
+            f"{options.dataset} is whole, but {', '.join(checked.foreign[:20])} does not belong to the dataset: move it elsewhere"
         )
     how = "names, sizes and index" if options.quick else "every byte"
     print(f"{options.dataset} is whole: {manifest.rows:,} images in {len(manifest.shards)} shards ({how} checked)")
@@ -139,30 +147,34 @@ def check_dataset(options: VerifyOptions) -> Checked:
     """
     dataset = Dataset(options.dataset, map_shards=False)
     manifest, index = dataset.manifest, dataset.index
+    own = _own_names(manifest)
+    foreign = tuple(
+        sorted(path.name for path in options.dataset.iterdir() if path.name not in own and not is_rubbish(path.name))
+    )
     faults = [*_file_faults(options.dataset, manifest), *_index_faults(dataset)]
     if not is_sealed(options.dataset):
         faults.append(f"{MANIFEST_NAME} has been edited since it was written")
     if not options.quick and logical_digest(index) != manifest.logical_digest:
         faults.append(f"{MANIFEST_NAME}: its logical_digest is not that of {INDEX_NAME}")
     if faults or options.quick:
-        return Checked(manifest, tuple(faults), 0, 0.0)
+        return Checked(manifest, tuple(faults), foreign, 0, 0.0)
     faults, cpu_s = _shard_faults(options, manifest, index)
-    return Checked(manifest, tuple(faults), sum(shard.data_bytes for shard in manifest.shards), cpu_s)
+    return Checked(manifest, tuple(faults), foreign, sum(shard.data_bytes for shard in manifest.shards), cpu_s)
 
 
 def _file_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
-    expected = {MANIFEST_NAME, INDEX_NAME, *([QUARANTINE_NAME] if manifest.skipped else [])}
     for shard in manifest.shards:
         for name, size in ((shard.name, shard.data_bytes), (shard.name + DB_SUFFIX, shard.db_bytes)):
-            expected.add(name)
             path = directory / name
             if not path.is_file():
                 yield f"{name} is missing"
             elif path.stat().st_size != size:
                 yield f"{name} has {path.stat().st_size:,} bytes, the manifest says {size:,}"
-    for name in sorted(path.name for path in directory.iterdir()):
-        if name not in expected and name != STAGING_NAME:
-            yield f"{name} does not belong to the dataset"
+
+
+def _own_names(manifest: Manifest) -> set[str]:
+    shards = {name for shard in manifest.shards for name in (shard.name, shard.name + DB_SUFFIX)}
+    return {MANIFEST_NAME, INDEX_NAME, STAGING_NAME, *([QUARANTINE_NAME] if manifest.skipped else []), *shards}
 
 
 def _index_faults(dataset: Dataset) -> Iterator[str]:

@@ -83,6 +83,7 @@ COMMANDS = {
     "benchmarks/peers.py": ["--source", "source"],
     "benchmarks/scaling.py": ["--data", "dataset"],
     "benchmarks/predict_step.py": [],
+    "benchmarks/clients.py": [],
     "benchmarks/compare.py": ["old.jsonl", "new.jsonl"],
     "benchmarks/report.py": [],
     "benchmarks/infer_rate.py": [],

@@ -8,6 +8,11 @@ before the ranks wait for it. Linux only, like msrun.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import os
 import re
@@ -27,7 +32,7 @@ import psutil
 
 from convert.cli import EXIT_USER_ERROR, Command, main_single
 from convert.errors import UserError, require_at_least
-from convert.signals import handled
+from convert.signals import handled, stopping
 from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE, LOST_CONNECTION
 
 LAST_LINES = 15
@@ -101,8 +106,7 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     # a module, not the file of it, whose folder would stand before all others where Python looks for modules
     program = [str(script)] if script else ["python", "-m", f"tinydarknet.{options.program}"]
     relay = _StopRelay()
-    kept_by_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    with handled((signal.SIGTERM, signal.SIGINT, *(() if kept_by_nohup else (signal.SIGHUP,))), relay.stop):
+    with handled(stopping(), relay.stop):
         print(f"{options.ranks} ranks, output in {log_dir}", flush=True)
         process = subprocess.Popen(
             [str(msrun), *_msrun_arguments(options, log_dir), *program, *program_arguments],

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.durable_files import require_utf8
+from convert.entries import walk
 from convert.errors import UserError
 from convert.image.encoding import Encoding
 from convert.json_fields import from_json, parse_object, write_json
@@ -143,6 +145,7 @@ def load_manifest(directory: Path) -> Manifest:
     Raises:
         UserError: no such folder, no manifest, unreadable, or of another format version.
     """
+    require_utf8(directory)
     path = directory / MANIFEST_NAME
     try:
         path.stat()
@@ -151,7 +154,8 @@ def load_manifest(directory: Path) -> Manifest:
     except OSError:
         pass  # it is not there: told below
     if directory.is_file():
-        raise UserError(f"{directory} is a file, and a dataset is a folder: name the folder that holds {MANIFEST_NAME}")
+        above = directory.parent if directory.name == MANIFEST_NAME else f"the folder that holds {MANIFEST_NAME}"
+        raise UserError(f"{directory} is a file, and a dataset is a folder: name {above}")
     if not directory.is_dir():
         raise UserError(
             f"no dataset at {directory}: the folder does not exist; make one with 'python -m convert run SRC {directory}'"
@@ -160,6 +164,11 @@ def load_manifest(directory: Path) -> Manifest:
         if (directory / STAGING_NAME).is_dir():
             raise UserError(
                 f"{directory} holds an unfinished conversion: run the same 'python -m convert run' again to finish it"
+            )
+        if any(entry.kind in ("image", "tar", "parquet", "folder") for entry in walk(directory, deep=False)):
+            raise UserError(
+                f"{directory} is not a dataset, it has no {MANIFEST_NAME} but images or folders: convert them into another folder, "
+                f"with 'python -m convert run {directory} OUT', and name that"
             )
         raise UserError(
             f"{directory} is not a dataset, it has no {MANIFEST_NAME}: make one with 'python -m convert run SRC {directory}'"

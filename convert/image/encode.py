@@ -5,11 +5,13 @@ What comes out right, and how (each held by a test):
     grey                    1 component stays grey; its chroma planes hold 128
     CMYK, YCCK              inverted as Adobe writes it, with or without Adobe's marker (as Pillow and OpenCV do)
     PNG, WebP, GIF, BMP,
-    TIFF                    whatever the file is called; the first frame, alpha dropped, 16 bits cut to the upper 8
-    EXIF orientation 2..8   applied here, so that every later decoder agrees
+    TIFF, AVIF              whatever the file is called; the first frame, alpha dropped
+    12, 16, 32 bits, floats cut to the upper 8 bits; floats of 0 to 1; with a sign or beyond 1 refused
+    EXIF orientation 2..8   applied here, so that every later decoder agrees; of several blocks the first, then XMP's
     progressive             decoded like any other
     arithmetic, 12 bits     refused unless the installed libjpeg can decode them
-    cut or damaged files    refused
+    cut or damaged files    refused, also where libjpeg only warns that data, tables or scans are lost; surplus bytes are not
+                            damage
 """
 
 from __future__ import annotations
@@ -82,6 +84,8 @@ def decode_rgb(data: bytes) -> np.ndarray:
     if not data:
         raise BadImageError("the file is empty")
     image, orientation, _ = decode.open_image(data)
+    if data[:2] == jpeg_header.SOI:
+        decode.refuse_lost(data, decode.libjpeg_warning(data))
     return np.ascontiguousarray(decode.upright(decode.to_array(image, "RGB"), orientation))
 
 
@@ -123,6 +127,9 @@ def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
         if not warning:
             return Payload(data, header.height, header.width, "kept", "")
     image, orientation, reason = decode.open_image(data)
+    if header is not None:
+        warning = warning or decode.libjpeg_warning(data)
+        decode.refuse_lost(data, warning)
     pixels = decode.upright(decode.to_array(image, "L" if image.mode in decode.GREY_MODES else "RGB"), orientation)
     return _as_jpeg(pixels, encoding.quality, reason or warning)
 

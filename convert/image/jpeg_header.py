@@ -5,6 +5,7 @@ Markers and their layout: ITU-T T.81, annex B. Nothing here trusts a length fiel
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from convert.errors import BadImageError
 SOI = b"\xff\xd8"
 _EOI = b"\xff\xd9"
 _SOS = 0xDA
-_EXIF = b"Exif\x00\x00"
+_EXIF = b"Exif\x00"
+_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]")
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # DHT, JPG and DAC share the range
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn carry no length
 _EXIF_ORIENTATION_TAG = 0x0112
-_EXIF_NUMBERS = {3: "H", 4: "I"}
-"""SHORT, as the standard has it, and LONG, which Pillow applies and OpenCV does for one byte order only."""
+_EXIF_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+"""SHORT, as the standard has it, LONG, which Pillow applies and OpenCV does for one byte order only, and other whole numbers."""
+_MARKER_IN_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class JpegHeader:
     has_jfif: bool
     ends: bool
     """Whether an end-of-image marker follows the pixels; whatever comes after it is ignored by decoders."""
+    lacks: str
+    """What of its scans is missing, in words; "" if nothing: libjpeg shows what is left without a word."""
 
     @property
     def is_ycc(self) -> bool:
@@ -89,16 +95,21 @@ def scan(data: bytes) -> JpegHeader:
     """
     if data[:2] != SOI:
         raise BadImageError("not a JPEG")
-    position, frame, orientation, adobe, jfif = 0, None, 1, None, False
+    position, frame, orientation, adobe, jfif, xmp, first_scan = 0, None, 0, None, False, 0, b""
     for marker, body, position in segments(data):  # noqa: B007, the last position is where the pixels begin
         if marker in _SOF:
             frame = (marker - 0xC0, body)
         elif marker == 0xE0 and body.startswith(b"JFIF\x00"):
             jfif = True
         elif marker == 0xE1 and body.startswith(_EXIF):
-            orientation = _exif_orientation(body[len(_EXIF) :])
+            # of several blocks the first, as ExifTool and ImageMagick have it
+            orientation = orientation or _exif_orientation(body[len(_EXIF) + 1 :])
+        elif marker == 0xE1 and body.startswith(_XMP) and (match := _XMP_ORIENTATION.search(body)):
+            xmp = xmp or int(match[1])
         elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
             adobe = body[11]
+        elif marker == _SOS:
+            first_scan = body
     if frame is None:
         raise BadImageError("a scan without a frame header")
     process, body = frame
@@ -117,12 +128,59 @@ def scan(data: bytes) -> JpegHeader:
         precision=precision,
         process=process,
         sampling=tuple((spec[1] >> 4, spec[1] & 15) for spec in specs),
-        orientation=orientation,
+        orientation=orientation or xmp or 1,
         adobe_transform=adobe,
         component_ids=bytes(spec[0] for spec in specs),
         has_jfif=jfif,
         ends=data.rfind(_EOI, position) >= 0,
+        lacks=_missing_scans(data, position, first_scan, process, specs),
     )
+
+
+def _missing_scans(data: bytes, position: int, scan: bytes, process: int, specs: list[bytes]) -> str:
+    """What the scans from `position` on leave undone, as T.81, annexes G and B.2.3, count it; "" if nothing.
+
+    A scan names components and, where the process is progressive, which coefficients it brings, down to which bit.
+    """
+    progressive = process in (2, 6, 10, 14)
+    if not progressive and scan[:1] == bytes([len(specs)]):
+        return ""
+    wanted = {spec[0]: set(range(64) if progressive else (0,)) for spec in specs}
+    while scan:
+        count = scan[0]
+        if len(scan) < 4 + 2 * count:
+            return "whole scan header"
+        first, last, bits = scan[1 + 2 * count :][:3]
+        for component in scan[1 : 1 + 2 * count : 2]:
+            if not progressive or bits & 15 == 0:
+                wanted.get(component, set()).difference_update(range(first, last + 1) if progressive else (0,))
+        position, scan = _next_scan(data, position)
+    if any(0 in left for left in wanted.values()):
+        return "data for one of its components"
+    return "last scans, which bring the details" if any(wanted.values()) else ""
+
+
+def _next_scan(data: bytes, position: int) -> tuple[int, bytes]:
+    """Where the pixels of the next scan begin, and its header; b"" behind the last one."""
+    while match := _MARKER_IN_SCAN.search(data, position):
+        marker, position = match[0][1], match.end()
+        if marker == 0xD9 or position + 2 > len(data):
+            break
+        if marker in _STANDALONE or marker == 0xD8:
+            continue
+        end = position + struct.unpack_from(">H", data, position)[0]
+        if marker == _SOS:
+            return end, data[position + 2 : end]
+        position = end
+    return position, b""
+
+
+def without_surplus(data: bytes) -> bytes:
+    """The same JPEG without the bytes that decoders skip between the segments before its first scan."""
+    kept, position = [SOI], 2
+    for marker, body, position in segments(data):  # noqa: B007
+        kept.append(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
+    return b"".join(kept) + data[position:]
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
@@ -160,17 +218,17 @@ def _next_marker(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _exif_orientation(tiff: bytes) -> int:
-    """Orientation from an EXIF block's first directory (TIFF 6.0, section 2); 1 when absent or damaged."""
+    """Orientation from an EXIF block's first directory (TIFF 6.0, section 2); 0 when absent or damaged."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < 8:
-        return 1
+        return 0
     start = struct.unpack_from(order + "I", tiff, 4)[0]
     if start + 2 > len(tiff):
-        return 1
+        return 0
     entries = struct.unpack_from(order + "H", tiff, start)[0]
     for entry in range(start + 2, min(start + 2 + 12 * entries, len(tiff) - 11), 12):
         tag, kind, count = struct.unpack_from(order + "HHI", tiff, entry)
         if tag == _EXIF_ORIENTATION_TAG and kind in _EXIF_NUMBERS and count == 1:
             value = struct.unpack_from(order + _EXIF_NUMBERS[kind], tiff, entry + 8)[0]
-            return value if 1 <= value <= 8 else 1
-    return 1
+            return value if 1 <= value <= 8 else 0
+    return 0

@@ -34,7 +34,7 @@ def planes_bytes(height: int, width: int) -> int:
 
 
 def from_bgr(bgr: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize an image and split it into planes.
+    """Resize an image and split it into planes; where only a row or a column is too much, that is cut off.
 
     Luma by INTER_AREA. Chroma bilinearly to the size of the luma, then by INTER_AREA to half of it: 1.232 grey
     levels from the exact result on real images instead of 1.231, in a third of the time.
@@ -49,6 +49,7 @@ def from_bgr(bgr: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     import cv2
 
+    bgr = _cut(bgr, height, width)
     planes = np.empty(planes_bytes(height, width), np.uint8)
     ycc = cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb, dst=buffers.array("ycc", bgr.shape))
     luma, v, u = (
@@ -69,8 +70,15 @@ def from_grey(grey: np.ndarray, height: int, width: int) -> np.ndarray:
     import cv2
 
     planes = np.full(planes_bytes(height, width), 128, np.uint8)
-    _resize(grey, views(planes, height, width)[0], cv2.INTER_AREA)
+    _resize(_cut(grey, height, width), views(planes, height, width)[0], cv2.INTER_AREA)
     return planes
+
+
+def _cut(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Without a last row and column where sides of even length need no more: resampling would blur all pixels."""
+    if 0 <= pixels.shape[0] - height <= 1 and 0 <= pixels.shape[1] - width <= 1:
+        return pixels[:height, :width]
+    return pixels
 
 
 def _resize(source: np.ndarray, target: np.ndarray, interpolation: int) -> None:

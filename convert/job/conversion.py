@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from contextlib import AbstractContextManager
@@ -19,7 +18,7 @@ from convert.job import shard, staging, worker_pool
 from convert.job.options import LOCAL, RunOptions
 from convert.job.plan import prepare, versions_used
 from convert.job.staging import read_record, record_path, states
-from convert.signals import handled
+from convert.signals import handled, stopping
 
 _POLL_SECONDS = 0.5
 _GO_ON = "All finished shards are kept: run the same command again to go on"
@@ -95,7 +94,7 @@ def stoppable() -> AbstractContextManager[None]:
     def stop(number: int, _frame: object) -> None:
         raise StoppedError(number)
 
-    return handled((signal.SIGINT, signal.SIGTERM), stop)
+    return handled(stopping(), stop)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from convert.dataset.index import INDEX_SCHEMA
 from convert.dataset.manifest import QUARANTINE_NAME, STAGING_NAME, Layout, ShardEntry, SkippedItem
 from convert.dataset.mindrecord import DB_SUFFIX, STORED_FIELDS, ShardWriter, payload_bytes_max, read_db
-from convert.durable_files import make_folder, move_synced, sha256_file, sync_file, writer_name
+from convert.durable_files import file_name_of, make_folder, move_synced, sha256_file, sync_file, writer_name
 from convert.errors import BadImageError, UserError
 from convert.image import encode
 from convert.image.encoding import Encoding
@@ -129,7 +129,7 @@ def _leave_out(task: ShardTask, folder: Path, item: dict, data: bytes, error: Ba
             "is the source damaged?"
         ) from error
     if task.on_bad == "quarantine":
-        name, quarantine = item["key"].replace("/", "__"), task.output / QUARANTINE_NAME
+        name, quarantine = file_name_of(item["key"]), task.output / QUARANTINE_NAME
         (folder / name).write_bytes(data)  # what a kill leaves there is cleared away by the next run
         sync_file(folder / name)
         make_folder(quarantine)

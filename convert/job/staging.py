@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from convert.dataset.index import INDEX_NAME
 from convert.dataset.manifest import MANIFEST_NAME, STAGING_NAME, ShardEntry, SkippedItem
 from convert.dataset.mindrecord import DB_SUFFIX
-from convert.durable_files import leftovers, make_folder, published, sync_path
+from convert.durable_files import leftovers, make_folder, published, require_utf8, sync_path
 from convert.errors import UserError
 from convert.json_fields import from_json, parse_object, write_json
 
@@ -64,6 +64,7 @@ def check_output(output: Path) -> None:
     Raises:
         UserError: it is a file or below one, its path is too long, or it is a folder that holds something else.
     """
+    require_utf8(output)
     for place in (output, *output.absolute().parents):
         if place.exists() and not place.is_dir():
             raise UserError(f"{place} is a file: name a folder for the dataset")

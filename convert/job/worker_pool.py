@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 from convert.errors import UserError
+from convert.processors import require_shared_memory
 
 T = TypeVar("T")
 TasksInProgress = Callable[[], Mapping[int, str]]
@@ -55,6 +56,7 @@ def process_pool(
     Raises:
         UserError: a worker process has died.
     """
+    require_shared_memory()
     context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload(list(preload))
     others = set(multiprocessing.active_children())

@@ -39,7 +39,7 @@ def recognise(path: Path) -> Kind:
             return "parquet"
         if kind == "tar":
             return "webdataset" if any(member.kind == "label" for member in _first_members(path)) else "tar"
-        refuse_unreadable(str(path), "compressed" if is_compressed(path.name) else kind or "other")
+        refuse_unreadable("compressed" if is_compressed(path.name) else kind or "other", str(path))
         raise UserError(f"{path} is neither a .tar nor a .parquet file: give one split as folders, tar or Parquet")
     if not path.is_dir():
         raise UserError(f"{path} does not exist: give the folder of one split, with one folder of images per class")
@@ -53,7 +53,7 @@ def _first_members(path: Path) -> list[Entry]:
 def _recognise_folder(path: Path) -> Kind:
     first: dict[Kind, str] = {}
     for entry in sorted(walk(path, deep=False)):
-        refuse_unreadable(str(path / entry.name), entry.kind)
+        refuse_unreadable(entry.kind, str(path / entry.name))
         if entry.kind == "folder":
             if "folder" not in first and any(inside.kind == "image" for inside in walk(path / entry.name)):
                 first["folder"] = entry.name

@@ -74,7 +74,7 @@ class ParquetSource:
 def _open(path: Path) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeError, pa.ArrowException) as error:
         raise UserError(f"{path} is not a Parquet file ({error}): get it anew") from error
     _check_columns(path, file)
     return file

@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
-for name in ("nms", "qnms"):  # torchvision's own, where its compiled part does not fit this build of PyTorch
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+from benchmarks.clients import import_torchvision
+
+import_torchvision()  # for timm, which imports it
 
 
 @pytest.fixture(scope="session")

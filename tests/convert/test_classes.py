@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convert.dataset.classes import load_imagenet1k, read_table, resolve_classes
+from convert.dataset.classes import class_notes, load_imagenet1k, read_table, resolve_classes
 from convert.errors import UserError
 
 
@@ -51,6 +51,36 @@ def test_devkit_order_is_recognised_and_refused(tmp_path):
     assert read_table(path, force_order=True)[0].devkit_id == 1
     with pytest.raises(UserError, match="not in the order of its wnids"):
         read_table(write_table(tmp_path / "reversed.tsv", load_imagenet1k()[::-1]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'wnid\tname\naa\t"Quoted\ncat\tCat"\n',
+        b'\xef\xbb\xbfwnid\tname\r\naa\t"Quoted\r\ncat\tCat"\r\n\r\n',
+        'wnid\tname\naa\t"Quoted\ncat\tCat"'.encode("utf-16"),
+    ],
+)
+def test_every_line_of_a_table_is_a_class_whoever_wrote_it(data, tmp_path):
+    (tmp_path / "table.tsv").write_bytes(data)
+    assert [(row.wnid, row.name) for row in read_table(tmp_path / "table.tsv")] == [("aa", '"Quoted'), ("cat", 'Cat"')]
+
+
+def test_a_table_in_another_unicode_form_is_the_same(tmp_path):
+    (tmp_path / "table.tsv").write_text("wnid\nBa\u0308r\nElk\n")
+    assert [entry.wnid for entry in resolve_classes(str(tmp_path / "table.tsv"), ["B\u00e4r"])] == ["B\u00e4r", "Elk"]
+
+
+def test_what_surprises_about_classes_is_told():
+    found = ["n01440764", "n01443537"]
+    (note,) = class_notes("imagenet1k", resolve_classes("imagenet1k", found), found)
+    assert note.startswith("998 of the 1,000 classes of imagenet1k have no images: n01484850 (great white shark")
+    (note,) = class_notes("auto", resolve_classes("auto", ["cat"]), ["cat"])
+    assert note.startswith("all images are of one class, cat")
+    numbers = [str(number) for number in range(12)]
+    (note,) = class_notes("auto", resolve_classes("auto", numbers), numbers)
+    assert "label 2 is class 10 and not 2" in note
+    assert class_notes("auto", resolve_classes("auto", ["cat", "dog"]), ["cat", "dog"]) == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from convert_misread import ONE, TWO, keys, refused, tar_of
 from scipy.io import savemat
 
-from convert.sources.labels import META_NAME, TRUTH_NAME
+from convert.sources.labels import KAGGLE_TRUTH_NAME, META_NAME, TRUTH_NAME
 
 
 @pytest.fixture
@@ -32,6 +32,53 @@ FLAT_KEYS = [
 def test_ground_truth_from_other_systems_is_read(flat, text):
     (flat.parent / TRUTH_NAME).write_bytes(text)
     assert keys(flat) == FLAT_KEYS
+
+
+KAGGLE = b"""ImageId,PredictionString
+ILSVRC2012_val_00000003,n02105855 1 2 3 4 n02105855 5 6 7 8
+ILSVRC2012_val_00000001,n01751748 1 2 3 4
+ILSVRC2012_val_00000002,n09193705 1 2 3 4
+ILSVRC2012_val_00048981,n03995372 85 1 499 272
+"""
+
+
+@pytest.mark.parametrize("place", ["", "../../.."])
+def test_kaggle_s_solution_is_a_ground_truth(flat, place):
+    deep = flat.parent / "ILSVRC" / "Data" / "CLS-LOC" / "val"
+    deep.parent.mkdir(parents=True)
+    flat.rename(deep)
+    (deep.parent / place / KAGGLE_TRUTH_NAME).write_bytes(KAGGLE)
+    assert keys(deep) == FLAT_KEYS
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"n01751748", b"n01440764", "val_00000001 is n01440764, but it is n01751748"),
+        (b"n02105855 5", b"n01440764 5", "line 2, .* does not tell one class"),
+        (b"val_00000002", b"val_00000001", "line 4, .* does not tell one class of one new image"),
+        (b"val_00000002", b"val_00000004", "00000002.JPEG: .* none for it"),
+    ],
+)
+def test_another_solution_is_refused(flat, old, new, message):
+    (flat / KAGGLE_TRUTH_NAME).write_bytes(KAGGLE.replace(old, new))
+    refused(flat, message)
+
+
+@pytest.mark.parametrize("lines", ["65 361 171", "490 361 1", "171 490 361"])
+def test_landmarks_are_checked_in_short_lists_too(flat, lines):
+    (flat.parent / TRUTH_NAME).write_text("\n".join(lines.split()))
+    refused(flat, "but it is n")
+    assert len(keys(flat, force_labels=True)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nothing.txt", "does not exist"), ("kit.tar.gz", "is no ground truth: unpack it"), ("", "holds neither")],
+)
+def test_a_devkit_that_is_none_is_named(flat, name, message):
+    (flat.parent / "kit.tar.gz").touch()
+    refused(flat, message, devkit=flat.parent / name)
 
 
 def test_a_ground_truth_of_another_length_is_refused(flat):

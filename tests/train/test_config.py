@@ -113,6 +113,20 @@ batch_size: 4
 
 
 @pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("batch_size: 010", "010"),
+        ("epoch_size: 1:30", "1:30"),
+        ("run_dir: 007", "007"),
+        ("run_dir: on", "on"),
+        ("run_dir: 1e3", "1e3"),
+    ],
+)
+def test_words_reach_the_parser_as_they_are_written(line, word, tmp_path):
+    assert words(line, tmp_path)[1] == word
+
+
+@pytest.mark.parametrize(
     ("text", "rule"),
     [
         ("learning_rate: 1", "unknown option learning_rate"),
@@ -121,6 +135,10 @@ batch_size: 4
         ("use_label_smooth: maybe", "must be true or false"),
         ("- 1", "must hold 'name: value' lines"),
         ("a: [", "cannot read"),
+        ("lr_init: 0.1\nlr_init: 0.5", "the key lr_init is there twice"),
+        ("augmentation: {hue: 0.1, hue: 0.2}", "the key hue is there twice"),
+        ("config_path: other.yaml", "names a file of options itself"),
+        ("lr_epochs: [[1], 2]", "takes a list of values"),
     ],
 )
 def test_bad_files_are_refused(text, rule, tmp_path):

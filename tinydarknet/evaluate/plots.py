@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,9 +123,18 @@ def draw_sweep(path: Path, sizes: Sequence[int], accuracies: Mapping[str, Sequen
 
 
 def short_name(name: str) -> str:
-    """The first of a class's names, cut to 24 letters."""
+    """The first of a class's names, cut to 24 letters; letters that the font lacks are escaped."""
+    known = _letters_of_the_font()
     first = name.partition(",")[0]
+    first = "".join(letter if ord(letter) in known else ascii(letter)[1:-1] for letter in first)
     return first if len(first) <= 24 else first[:23] + "…"
+
+
+@lru_cache(maxsize=1)
+def _letters_of_the_font() -> frozenset[int]:
+    from matplotlib import font_manager
+
+    return frozenset(font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap())
 
 
 def _figure(width_inches: float, height_inches: float) -> Figure:

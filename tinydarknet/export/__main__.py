@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 from convert.cli import Command, main_single
 from tinydarknet.export.options import ExportOptions
 

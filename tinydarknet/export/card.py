@@ -111,7 +111,8 @@ def read_card(path: Path) -> ModelCard:
         _ = card.image_size, card.batch, card.output
     except FileNotFoundError as error:
         raise UserError(
-            f"{path} has no card {beside.name} beside it, which names its classes: export it again"
+            f"{path} has no card {beside.name} beside it, which names its classes: copy or rename the card along with the file, "
+            "or export it again"
         ) from error
     except (ValueError, IndexError) as error:
         raise UserError(f"{beside} is damaged ({error}): export the network again") from error

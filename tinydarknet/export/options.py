@@ -84,5 +84,8 @@ class ExportOptions(DeviceConfig):
         for field, name in zip(_FILENAMES, names, strict=True):
             if Path(name).name != name:
                 raise ValueError(f"{field} must be a plain file name, got {name!r}: the folder is out_dir")
+            suffix = Path(getattr(type(self), field)).suffix
+            if Path(name).suffix != suffix:
+                raise ValueError(f"{field} must end in {suffix}, by which its readers know it, got {name!r}")
         if len(set(names)) < len(names):
             raise ValueError(f"the file names must differ from each other, got {names}")

@@ -129,8 +129,10 @@ def _copy_header(  # noqa: PLR0912, a branch for each marker
         at = after
         while at + 4 <= len(file) and file[at] == 0xFF and file[at + 1] == 0xFF:  # fill bytes
             at += 1
-        if at + 4 > len(file) or file[at] != 0xFF:
+        if at + 4 > len(file):
             return DAMAGED
+        if file[at] != 0xFF:
+            return FOREIGN  # surplus bytes, which libjpeg skips
         marker = file[at + 1]
         after = at + 2 + _two_bytes(file, at + 2)
         if after < at + 4 or after > len(file):

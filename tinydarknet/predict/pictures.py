@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convert.entries import walk
 from convert.errors import BadImageError, UserError
 from convert.image.encode import decode_rgb
 from tinydarknet.feed.augment import centre_windows
@@ -38,9 +41,6 @@ def centre_square(rgb: np.ndarray, image_size: int) -> np.ndarray:
 
 
 STDIN = Path("-")
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Of the files that are looked for in folders; a file that is named may be called anything."""
-
 FILE_BYTES_MAX = 1 << 28
 """A larger file is no picture that could be decoded."""
 
@@ -59,19 +59,19 @@ class InputImage:
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """The paths, folders replaced by the image files in them, sorted.
+    """The paths, folders replaced by the image files in them, sorted, as the converter finds them.
 
     Raises:
-        UserError: nothing is there, or a folder holds no image.
+        UserError: nothing is there, a folder holds no image, cannot be read, or holds a link that leads nowhere.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+            inside = sorted(path / entry.name for entry in walk(path) if entry.kind == "image")
             if not inside:
-                raise UserError(f"no images in {path}: files must end in one of {', '.join(IMAGE_SUFFIXES)}")
+                raise UserError(f"no images in {path}: name a folder or a file that holds some")
             found += inside
-        elif path == STDIN or path.is_file():
+        elif path == STDIN or path.exists():
             found.append(path)
         else:
             raise UserError(f"no image at {path}: check the path")
@@ -81,16 +81,22 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
 def read_path_list(source: Path) -> list[Path]:
     """Paths, one on each line, from a file or from standard input (-); empty lines are skipped.
 
+    They are bytes to the system, and so they are here: only line feeds part them.
+
     Raises:
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or names nothing.
     """
     try:
-        text = sys.stdin.read() if source == STDIN else source.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        data = sys.stdin.buffer.read() if source == STDIN else source.read_bytes()
+    except OSError as error:
         raise UserError(
             f"cannot read paths from {source} ({error}): give a text file with one path on each line"
         ) from error
-    return [Path(line) for line in text.splitlines() if line]
+    lines = (line.removesuffix(b"\r") for line in data.removeprefix(codecs.BOM_UTF8).split(b"\n"))
+    paths = [Path(os.fsdecode(line)) for line in lines if line]
+    if not paths or b"\0" in data:
+        raise UserError(f"{source} names no images: give a text file with one path on each line")
+    return paths
 
 
 def picture_batches(paths: list[Path], image_size: int, batch_size: int, threads: int) -> Iterator[list[InputImage]]:

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from convert.errors import UserError
+from convert.processors import require_shared_memory
 
 STEP_COLUMNS: tuple[str, ...] = (
     "step",
@@ -60,6 +61,7 @@ class Reporter:
         self._rows = csv.DictWriter(self._table, STEP_COLUMNS, extrasaction="ignore")
         if self._table.tell() == 0:
             self._rows.writeheader()
+        require_shared_memory()  # its writer holds a lock
         from tensorboardX import SummaryWriter  # changes the environment as it is imported
 
         self._scalars = SummaryWriter(str(folder), flush_secs=BOARD_FLUSH_S, filename_suffix=f".{os.getpid()}")

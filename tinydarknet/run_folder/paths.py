@@ -1,6 +1,7 @@
 """A run's own folder: what it was told, where it stands, what it logged. Nothing in it is ever deleted but surplus checkpoints.
 
 config.json      the resolved options; environment.json: versions, git revision, dataset digests
+.lock            held while a process trains here
 log.jsonl        one line per event; log.csv: the steps
 checkpoints/     step-000001251.ckpt ..., best.ckpt
 """
@@ -8,6 +9,7 @@ checkpoints/     step-000001251.ckpt ..., best.ckpt
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import re
@@ -15,14 +17,17 @@ import subprocess
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from convert.durable_files import require_utf8
 from convert.errors import UserError
 from convert.json_fields import write_json
 
 CONFIG_NAME = "config.json"
 ENVIRONMENT_NAME = "environment.json"
 BEST_NAME = "best.ckpt"
+LOCK_NAME = ".lock"
+LOG_NAMES = ("log.jsonl", "log.csv")
 
 _STEP_PATTERN = re.compile(r"step-(\d{9,})\.ckpt")
 
@@ -33,6 +38,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
+        self._lock: IO[str] | None = None
 
     @property
     def best(self) -> Path:
@@ -53,6 +59,21 @@ class RunFolder:
         for path in self.newest_first()[keep:]:
             path.unlink(missing_ok=True)
 
+    def traces(self) -> list[str]:
+        """What a run has left here: the names of its log, if there is one, and of its checkpoints."""
+        logs = [name for name in LOG_NAMES if (self.path / name).exists()]
+        return [*logs, *sorted(path.name for path in self.checkpoints.glob("*.ckpt"))]
+
+    def lock(self) -> None:
+        """Hold the folder until this process ends; raises BlockingIOError if another one does."""
+        self._lock = (self.path / LOCK_NAME).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def unlock(self) -> None:
+        """Let another process train here."""
+        if self._lock is not None:
+            self._lock.close()
+
     def write_json(self, name: str, fields: Mapping[str, Any]) -> None:
         """Write `fields` to the file `name`, whole or not at all."""
         write_json(self.path / name, fields)
@@ -66,16 +87,23 @@ def open_run_folder(path: Path | None, resume: bool, root: Path = Path("runs")) 
     """
     if path is None:
         path = root / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{os.getpid()}"
+    require_utf8(path)
     folder = RunFolder(path)
     holds_run = (path / CONFIG_NAME).is_file()
     if resume and not holds_run:
         raise UserError(
-            f"{path} holds no run to go on with, it has no {CONFIG_NAME}: check --run-dir, or start without --resume"
+            f"{path} holds no run to go on with, it has no {CONFIG_NAME}: check --run-dir"
+            + ("" if folder.traces() else ", or start without --resume")
         )
-    if holds_run and not resume:
-        raise UserError(f"{path} already holds a run: go on with it by --resume, or choose another --run-dir")
+    if (holds_run or folder.traces()) and not resume:
+        what = "already holds a run" if holds_run else f"holds {folder.traces()[0]} of a run without its {CONFIG_NAME}"
+        advice = "go on with it by --resume, or choose" if holds_run else "choose"
+        raise UserError(f"{path} {what}: {advice} another --run-dir")
     try:
         folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        folder.lock()
+    except BlockingIOError as error:
+        raise UserError(f"another run is training in {path}: wait for it or stop it") from error
     except OSError as error:
         raise UserError(f"cannot make the run folder {path} ({error.strerror}): choose another --run-dir") from error
     return folder

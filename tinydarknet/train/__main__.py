@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import sys
 
-from convert.cli import EXIT_BAD_OPTIONS, Command, main_single
+from convert.cli import Command, main_single
 from tinydarknet.config import TrainConfig
 from tinydarknet.config_file import expand
 
@@ -18,12 +23,8 @@ def train(config: TrainConfig) -> int:
 
 def main() -> None:
     """Run the command line."""
-    try:
-        arguments = expand(sys.argv[1:], TrainConfig)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_OPTIONS)
-    main_single("python -m tinydarknet.train", Command(TrainConfig, train), arguments)
+    command = Command(TrainConfig, train)
+    main_single("python -m tinydarknet.train", command, expand=lambda: expand(sys.argv[1:], TrainConfig))
 
 
 if __name__ == "__main__":

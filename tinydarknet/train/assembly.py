@@ -136,6 +136,11 @@ def assemble(config: TrainConfig, device: Device, manifest: Manifest) -> tuple[R
 
 def _check_datasets(config: TrainConfig, manifest: Manifest) -> None:
     classes = manifest.classes
+    if len(classes) < 2:
+        raise UserError(
+            f"{config.data_path} has one class only, {''.join(entry.wnid for entry in classes)}: training needs two at least; convert the folder that holds "
+            "the class folders"
+        )
     if config.num_classes not in (0, len(classes)):
         raise UserError(
             f"num_classes is {config.num_classes}, the dataset {config.data_path} has {len(classes)}: leave num_classes out"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import zlib
 from typing import Any
 
@@ -14,7 +13,7 @@ from convert.cli import EXIT_OK
 from convert.dataset import Dataset
 from convert.dataset.manifest import load_manifest
 from convert.errors import UserError
-from convert.signals import handled
+from convert.signals import handled, stopping
 from tinydarknet import device as devices
 from tinydarknet.config import TrainConfig
 from tinydarknet.evaluate.passes import classifier_for
@@ -57,11 +56,12 @@ def train(config: TrainConfig) -> int:
         )
         data = TrainingData(run)
         stop = StopRequest()
-        with handled((signal.SIGTERM, signal.SIGINT), stop.note):
+        with handled(stopping(), stop.note):
             _carry_out(run, data, reporter, stop)
         return _finish(run, data, reporter, stop)
     finally:
         reporter.close()
+        run.folder.unlock()
 
 
 def _restore(run: Run) -> list[str]:
