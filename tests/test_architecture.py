@@ -24,7 +24,17 @@ HEAVY = {
 LOADED = ROOT / "tests" / "loaded_modules.py"
 ROOMS = ("convert", "tinydarknet", "benchmarks")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-GROUND = {"cli", "contact_sheet", "durable_files", "entries", "errors", "json_fields", "processors", "signals"}
+GROUND = {
+    "cli",
+    "compiled",
+    "contact_sheet",
+    "durable_files",
+    "entries",
+    "errors",
+    "json_fields",
+    "processors",
+    "signals",
+}
 """Modules of convert that stand on nothing but each other."""
 CONVERT_FLOORS = [
     GROUND,

@@ -164,6 +164,10 @@ class Dataset:
         """Where these rows' payloads begin in memory, uintp [B], for compiled code; valid as long as this object lives."""
         return self._bases[self._shards[rows]] + self._offsets[rows].astype(np.uintp)
 
+    def lengths(self, rows: np.ndarray) -> np.ndarray:
+        """Bytes of these rows' payloads, int64 [B]."""
+        return self._lengths[rows].astype(np.int64)
+
     def will_need(self, rows: np.ndarray) -> None:
         """Ask the kernel to read these rows' payloads ahead; returns at once."""
         offsets = self._offsets[rows]

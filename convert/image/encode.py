@@ -95,14 +95,19 @@ def _encode_planes(data: bytes, encoding: Encoding, _check: Check) -> Payload:
 
 
 def _encode_resized(data: bytes, encoding: Encoding, _check: Check) -> Payload:
-    """As JPEG with halved chroma; JPEG's own planes are ours, so nothing is converted twice."""
+    """As JPEG with halved chroma; JPEG's own planes are ours, so nothing is converted twice.
+
+    A restart marker after each MCU lets a reader decode a window of it alone.
+    """
     import simplejpeg
+
+    from convert.image.restart_markers import with_restart_markers
 
     stored, height, width, reason = _to_planes(data, encoding.short_side)
     if max(height, width) > JPEG_SIDE_MAX:
         raise BadImageError(f"{width}x{height} pixels, more than a JPEG can have on one side")
     encoded = simplejpeg.encode_jpeg_yuv_planes(*planes.views(stored, height, width), quality=encoding.quality)
-    return Payload(encoded, height, width, "re-encoded", reason)
+    return Payload(with_restart_markers(encoded), height, width, "re-encoded", reason)
 
 
 def _to_planes(data: bytes, short_side: int) -> tuple[np.ndarray, int, int, str]:

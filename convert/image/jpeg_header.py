@@ -96,7 +96,7 @@ def scan(data: bytes) -> JpegHeader:
     if data[:2] != SOI:
         raise BadImageError("not a JPEG")
     position, frame, orientation, adobe, jfif, xmp, first_scan = 0, None, 0, None, False, 0, b""
-    for marker, body, position in _segments(data):  # noqa: B007, the last position is where the pixels begin
+    for marker, body, position in segments(data):  # noqa: B007, the last position is where the pixels begin
         if marker in _SOF:
             frame = (marker - 0xC0, body)
         elif marker == 0xE0 and body.startswith(b"JFIF\x00"):
@@ -178,12 +178,12 @@ def _next_scan(data: bytes, position: int) -> tuple[int, bytes]:
 def without_surplus(data: bytes) -> bytes:
     """The same JPEG without the bytes that decoders skip between the segments before its first scan."""
     kept, position = [SOI], 2
-    for marker, body, position in _segments(data):  # noqa: B007
+    for marker, body, position in segments(data):  # noqa: B007
         kept.append(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
     return b"".join(kept) + data[position:]
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
     """Marker number, body and end position of every segment up to the first scan's header."""
     marker, position = 0, 2
     while marker != _SOS:

@@ -6,8 +6,8 @@ import pytest
 
 from convert.dataset import Dataset
 from tinydarknet.feed.augment import Windows
-from tinydarknet.feed.crops import decode_planes
 from tinydarknet.feed.damage import UndecodableRowError
+from tinydarknet.feed.jpeg_planes import decode_windows
 from tinydarknet.feed.loader import open_eval_feed, open_train_feed
 
 
@@ -46,7 +46,7 @@ def window(records, row, size, flip=False, smooth=False):
     height, width = int(records.heights[row]), int(records.widths[row])
     values = [np.array([v]) for v in (0, 0, height // 2 * 2, width // 2 * 2)]
     y, uv = np.zeros((1, 1, size, size), np.uint8), np.zeros((1, 2, size // 2, size // 2), np.uint8)
-    decode_planes(records, np.array([row]), Windows(*values, np.array([flip]), smooth), y, uv)
+    decode_windows(records, np.array([row]), Windows(*values, np.array([flip]), smooth), y, uv)
     return y[0, 0], uv[0]
 
 

@@ -70,6 +70,11 @@ class Windows:
     smooth: bool = False
     """Whether pixels should be averaged where a window shrinks: evaluation's are."""
 
+    def part(self, places: slice) -> Windows:
+        """Some of them."""
+        fields = (self.top, self.left, self.height, self.width, self.flip)
+        return Windows(*(field[places] for field in fields), smooth=self.smooth)
+
 
 def draw(
     augmentation: Augmentation, seed: int, epoch: int, ids: np.ndarray, heights: np.ndarray, widths: np.ndarray

@@ -15,7 +15,7 @@ import numpy as np
 from convert.errors import UserError
 from tinydarknet.colour import LUMA_OF_RGB, Normalization, colour_matrices, matrices_for_rgb, plain_matrix
 from tinydarknet.feed.batch_plan import BatchPlan, Planner
-from tinydarknet.feed.crops import decode_stored
+from tinydarknet.feed.jpeg_planes import decode_stored
 from tinydarknet.feed.prefetch import Batch
 
 JPEGD_SIDE_MIN, JPEGD_SIDE_MAX = 32, 8192

@@ -6,42 +6,16 @@ The resize is OpenCV's INTER_LINEAR for uint8 (`resize.cpp`, HResizeLinear and V
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit, types
-from numba.core.typing.templates import Signature
-from numba.extending import intrinsic
 from numba.np.numpy_support import carray
+
+from convert.compiled import compiled, pointer
 
 _WEIGHT_ONE = 2048
 """A weight of 1; the two weights of a pixel add up to it."""
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call, 3 seconds for all; later processes load the result from beside this file."""
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # numba: neither this folder nor the user's cache folder can be written
-        return njit(**options)(function)
-
-
-def _write_pointer(_context: Any, _address: Any) -> tuple[Signature, Callable[..., Any]]:
-    """An address in memory, uintp, as a pointer to uint8."""
-    signature = types.CPointer(types.uint8)(types.uintp)
-
-    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return signature, generate
-
-
-_pointer: Any = intrinsic(_write_pointer)
-
-
-@_compiled
+@compiled
 def resize_windows(
     addresses: np.ndarray,
     next_plane: np.ndarray,
@@ -62,32 +36,76 @@ def resize_windows(
         flips: bool [B].
         out: uint8 [B, planes, S, S], written.
     """
-    side = out.shape[2]
+    for place in range(len(addresses)):
+        resize_window(
+            addresses[place], next_plane[place], strides[place], heights[place], widths[place], flips[place], out[place]
+        )
+
+
+@compiled
+def resize_window(
+    address: int, next_plane: int, stride: int, height: int, width: int, flip: bool, out: np.ndarray
+) -> None:
+    """As `resize_windows`, one image: into uint8 [planes, S, S]."""
+    side = out.shape[1]
     neighbours, weights = np.empty(side, np.int64), np.empty((2, side), np.int32)
     left, packed = np.empty(side, np.uint64), np.empty(side, np.uint64)
-    pairs = np.empty(widths.max() if len(widths) else 0, np.uint32)
+    pairs = np.empty(width, np.uint32)
     resized = np.empty((2, side), np.int16)
-    for place in range(len(addresses)):
-        height, width, stride = heights[place], widths[place], strides[place]
-        _neighbours(width, neighbours, weights)
-        _pack_columns(neighbours, weights, width, flips[place], left, packed)
-        _neighbours(height, neighbours, weights)
-        for plane in range(out.shape[1]):
-            start = addresses[place] + types.uintp(plane * next_plane[place])
-            window = carray(_pointer(start), ((height - 1) * stride + width,), np.uint8)
-            newest = -1
-            for row in range(side):
-                first = max(neighbours[row], 0)
-                second = min(neighbours[row] + 1, height - 1)
-                for needed in range(max(newest + 1, first), second + 1):
-                    pixels = window[needed * stride : needed * stride + width]
-                    _blend_across(pixels, left, packed, pairs, resized[needed & 1])
-                newest = max(newest, second)
-                near, far = weights[0, row], weights[1, row]
-                _blend_down(resized[first & 1], resized[second & 1], near, far, out[place, plane, row])
+    _neighbours(width, neighbours, weights)
+    _pack_columns(neighbours, weights, width, flip, left, packed)
+    _neighbours(height, neighbours, weights)
+    for plane in range(out.shape[0]):
+        start = np.uintp(address) + np.uintp(plane * next_plane)
+        window = carray(pointer(start), ((height - 1) * stride + width,), np.uint8)
+        newest = -1
+        for row in range(side):
+            first = max(neighbours[row], 0)
+            second = min(neighbours[row] + 1, height - 1)
+            for needed in range(max(newest + 1, first), second + 1):
+                pixels = window[needed * stride : needed * stride + width]
+                _blend_across(pixels, left, packed, pairs, resized[needed & 1])
+            newest = max(newest, second)
+            near, far = weights[0, row], weights[1, row]
+            _blend_down(resized[first & 1], resized[second & 1], near, far, out[plane, row])
 
 
-@_compiled
+@compiled
+def shrink_window(
+    address: int, next_plane: int, stride: int, height: int, width: int, flip: bool, out: np.ndarray
+) -> None:
+    """As `resize_window`, by area: a pixel is the mean of the pixels in, whole and in part, that it covers."""
+    side = out.shape[1]
+    rows, columns = _covered(height, side), _covered(width, side)
+    line = np.empty(width, np.float32)
+    for plane in range(out.shape[0]):
+        start = np.uintp(address) + np.uintp(plane * next_plane)
+        window = carray(pointer(start), ((height - 1) * stride + width,), np.uint8)
+        for row in range(side):
+            line[:] = 0
+            for needed in range(int(rows[row, 0]), int(rows[row, 1])):
+                weight = np.float32(min(needed + 1, rows[row, 3]) - max(needed, rows[row, 2]))
+                for column in range(width):
+                    line[column] += weight * np.float32(window[needed * stride + column])
+            area = (rows[row, 3] - rows[row, 2]) * (columns[0, 3] - columns[0, 2])
+            for column in range(side):
+                total = 0.0
+                for needed in range(int(columns[column, 0]), int(columns[column, 1])):
+                    total += line[needed] * (min(needed + 1, columns[column, 3]) - max(needed, columns[column, 2]))
+                out[plane, row, side - 1 - column if flip else column] = np.uint8(np.rint(total / area))
+
+
+@compiled
+def _covered(length: int, side: int) -> np.ndarray:
+    """What each of `side` pixels out covers of `length` in: first pixel, end, and exactly where, float64 [S, 4]."""
+    covered = np.empty((side, 4))
+    for pixel in range(side):
+        begin, end = pixel * length / side, (pixel + 1) * length / side
+        covered[pixel] = np.floor(begin), min(np.ceil(end), length), begin, min(end, length)
+    return covered
+
+
+@compiled
 def _neighbours(length: int, first: np.ndarray, weights: np.ndarray) -> None:
     """For every pixel out: the first of the two pixels in, int64 [S], in [-1, length), and both weights, int32 [2, S]."""
     scale = 1.0 / (len(first) / length)
@@ -100,7 +118,7 @@ def _neighbours(length: int, first: np.ndarray, weights: np.ndarray) -> None:
         weights[1, pixel] = np.int32(np.rint(part * np.float32(_WEIGHT_ONE)))
 
 
-@_compiled
+@compiled
 def _pack_columns(
     first: np.ndarray, weights: np.ndarray, width: int, flip: bool, left: np.ndarray, packed: np.ndarray
 ) -> None:
@@ -115,7 +133,7 @@ def _pack_columns(
         packed[column] = np.uint64(far) | (np.uint64(near) << np.uint64(24))
 
 
-@_compiled
+@compiled
 def _blend_across(pixels: np.ndarray, left: np.ndarray, packed: np.ndarray, pairs: np.ndarray, out: np.ndarray) -> None:
     """One row uint8 [W] to int16 [S], in 128ths of a grey level, by one multiplication for each pixel.
 
@@ -129,7 +147,7 @@ def _blend_across(pixels: np.ndarray, left: np.ndarray, packed: np.ndarray, pair
         out[column] = (np.uint64(pairs[left[column]]) * packed[column]) >> np.uint64(28)
 
 
-@_compiled
+@compiled
 def _blend_down(first: np.ndarray, second: np.ndarray, near: int, far: int, out: np.ndarray) -> None:
     """Two rows int16 [S] to one uint8 [S]; all in 16 bits, so that a processor's short vectors take it."""
     near_weight, far_weight = np.int32(np.int16(near)), np.int32(np.int16(far))
@@ -139,7 +157,7 @@ def _blend_down(first: np.ndarray, second: np.ndarray, near: int, far: int, out:
         out[column] = np.uint8(np.int16(np.int16(upper + lower) + np.int16(2)) >> np.int16(2))
 
 
-@_compiled
+@compiled
 def luma_means(y: np.ndarray) -> np.ndarray:
     """Mean grey level of every luma plane, float64 [B], for y uint8 [B, 1, S, S]."""
     means = np.empty(y.shape[0])
@@ -154,7 +172,7 @@ def luma_means(y: np.ndarray) -> np.ndarray:
     return means
 
 
-@_compiled
+@compiled
 def planes_to_rgb(y: np.ndarray, uv: np.ndarray, colour: np.ndarray, out: np.ndarray, whole: bool) -> None:
     """Map every pixel by its image's colour matrix, each chroma sample serving its 2x2 pixels.
 
@@ -180,7 +198,7 @@ def planes_to_rgb(y: np.ndarray, uv: np.ndarray, colour: np.ndarray, out: np.nda
                 _map_row(y[place, 0, row], gain, offsets, whole, out[place, channel, row])
 
 
-@_compiled
+@compiled
 def _map_row(luma: np.ndarray, gain: float, offsets: np.ndarray, whole: bool, out: np.ndarray) -> None:
     """gain * luma + offsets for one row, float32 [S]; clipped to what uint8 holds if `whole`."""
     if whole:

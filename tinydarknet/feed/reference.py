@@ -18,8 +18,8 @@ from convert.dataset import Dataset
 from convert.errors import UserError
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import CENTRE_FRACTION, Augmentation
-from tinydarknet.feed.crops import decode_stored
 from tinydarknet.feed.damage import DamagedImageError, UndecodableRowError
+from tinydarknet.feed.jpeg_planes import decode_stored
 from tinydarknet.feed.order import PADDING, PADDING_LABEL, Stream
 from tinydarknet.feed.prefetch import Batch
 
