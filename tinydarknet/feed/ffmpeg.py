@@ -18,8 +18,8 @@ from numba.np.numpy_support import carray
 
 from convert.compiled import call, compiled, pointer
 
-_VERSIONS = range(59, 63)
-"""Of libavcodec, FFmpeg 5 to 8: packet.h and frame.h of each were read, and give the places below."""
+_VERSIONS = (62,)
+"""Of libavcodec (FFmpeg 8), whose packet and frame have the layout below; others were not tried and are left to OpenCV."""
 
 _PACKET_BYTES, _PACKET_DATA, _PACKET_SIZE = 40, 3, 8
 """AVPacket's head: `data` as a place of 8 bytes, `size` as one of 4."""
