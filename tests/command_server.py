@@ -51,6 +51,7 @@ def become(request: dict, descriptors: list[int]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     kind, *sys.argv = request["arguments"]
     if kind == "-m":
         sys.path[0] = request["cwd"]

@@ -249,7 +249,7 @@ def test_mindspore_on_a_full_disk(tree, tmp_path):
         "worker_pool.START_METHOD = 'fork'\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, 1 << 21))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "sys.exit(_run(run, RunOptions(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), workers=1)))\n"
+        "sys.exit(_run(lambda: (run, RunOptions(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), workers=1))))\n"
     )
     finished = processes.run([sys.executable, "-c", program, tree / "train", tmp_path / "out"], tmp_path)
     assert finished.returncode == 1, finished.stderr

@@ -22,7 +22,7 @@ def test_it_estimates_and_writes_nothing(tree, tmp_path, capsys, monkeypatch):
     options = RunOptions(tree / "train", tmp_path / "out", classes="imagenet1k", workers=1)
     assert doctor(options) == 0
     text = capsys.readouterr().out
-    assert "source: 70 images of 3 classes" in text
+    assert "source: 70 images of 3 of 1,000 classes" in text
     assert "nothing stands in the way" in text
     gigabytes = float(re.findall(r"([\d.]+) GB of output", text)[0])
     assert gigabytes == pytest.approx(0.0095 + 2 * 0.0084, abs=0.004)

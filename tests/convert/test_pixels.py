@@ -13,9 +13,9 @@ from PIL import Image, TiffImagePlugin
 
 from convert.errors import BadImageError
 from convert.image import encode, planes
-from convert.image.encoding import Encoding
+from convert.image.encoding import ORIGINAL_QUALITY, Encoding
 
-ORIGINAL, PLANES = Encoding("original", 0, encode.ORIGINAL_QUALITY), Encoding("yuv420", 0)
+ORIGINAL, PLANES = Encoding("original", 0, ORIGINAL_QUALITY), Encoding("yuv420", 0)
 GREY = cv2.GaussianBlur(cv2.cvtColor(odd.pixels(), cv2.COLOR_RGB2GRAY), (5, 5), 0)
 TURN = Image.Transpose.ROTATE_180
 

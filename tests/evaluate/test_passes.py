@@ -26,7 +26,8 @@ class LeftHalf(nn.Cell):
 class Batches:
     """A feed of these images in batches; the last one is filled up with padding."""
 
-    columns = ("pixels", "colour", "label", "id")
+    image_columns = ("pixels", "colour")
+    columns = (*image_columns, "label", "id")
     choice = "made up"
 
     def __init__(self, pixels, labels, ids, batch_size: int) -> None:

@@ -55,7 +55,7 @@ def test_evaluation_by_absent_hardware_is_refused(original_data, finished_run, t
         "tinydarknet.evaluate", "--val-data-path", original_data, "--checkpoint-path", RunFolder(finished_run).best,
         "--device-target", "CPU", "--feed", "dvpp", cwd=tmp_path,
     )  # fmt: skip
-    assert "take --feed host" in one_sentence(result)
+    assert "take the feed host" in one_sentence(result)
 
 
 def test_prediction_names_every_image(images, finished_run, tmp_path):

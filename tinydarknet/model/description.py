@@ -87,6 +87,8 @@ class Description:
         version = fields.pop("version", None)
         if version != DESCRIPTION_VERSION:
             raise ValueError(f"description version must be {DESCRIPTION_VERSION}, got {version!r}")
+        if isinstance(model := fields.get("model"), dict):  # a checkpoint from before either was kept
+            fields["model"] = {"amp_level": "O0", "amp_dtype": "float16", **model}
         return from_json(Description, fields)
 
 
