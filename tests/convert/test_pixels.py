@@ -22,7 +22,7 @@ TURN = Image.Transpose.ROTATE_180
 
 def planes_of(data: bytes) -> np.ndarray:
     payload = encode.encode(data, PLANES)
-    return planes.to_rgb(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
+    return planes.to_rgb_bilinear(np.frombuffer(payload.data, np.uint8), payload.height, payload.width)
 
 
 def difference(data: bytes, wanted: np.ndarray) -> float:

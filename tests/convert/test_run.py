@@ -129,8 +129,7 @@ def test_finished_output_with_other_classes_is_refused(tree, planes_dataset, tmp
 def test_what_a_run_left_that_was_killed_while_it_published_is_cleared_away(tree, planes_dataset, tmp_path):
     output = shutil.copytree(planes_dataset, tmp_path / "out")
     (output / ".index.4711.tmp.parquet").write_bytes(b"half an index")
-    with pytest.raises(UserError, match="does not belong"):
-        verify(VerifyOptions(output, quick=True))
+    assert verify(VerifyOptions(output, quick=True)) == 0  # a hidden file is no damage
     assert same_files(make(tree, output), planes_dataset)
 
 

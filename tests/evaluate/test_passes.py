@@ -41,7 +41,7 @@ class Batches:
         }
         self._batch_size = batch_size
 
-    def __iter__(self):
+    def reused(self):
         # the same arrays are written over for each batch, as feeds do
         buffers = {name: np.empty_like(rows[: self._batch_size]) for name, rows in self._rows.items()}
         for start in range(0, self.steps * self._batch_size, self._batch_size):
