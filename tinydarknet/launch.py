@@ -133,6 +133,11 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
 def _check_hosts(options: LaunchOptions) -> None:
     """Refuse addresses that would let the ranks wait for each other in vain."""
     master = options.master_addr
+    for name in (master, *options.hosts):
+        try:
+            socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as error:
+            raise UserError(f"the host {name} is not known: check the name, or give its address") from error
     if options.node_rank == 0 and not _is_own_address(master):
         use = "leave --master-addr out" if options.nodes == 1 else "name one of its own with --master-addr"
         raise UserError(f"{master} is no address of this host, which is host 0: {use}")
@@ -151,7 +156,7 @@ def _is_own_address(address: str) -> bool:
         family, kind, protocol, _, place = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.bind(place)
-    except OSError:  # a name that is unknown here is not ours either
+    except OSError:
         return False
     return True
 
@@ -165,7 +170,7 @@ def _silence(address: str, port: int) -> str | None:
         except ConnectionRefusedError:
             return None
         except OSError as error:
-            if time.monotonic() > end or isinstance(error, socket.gaierror):
+            if time.monotonic() > end:
                 return error.strerror or f"no answer in {ANSWER_SECONDS} s"
             time.sleep(0.1)
         else:

@@ -107,7 +107,7 @@ def test_mindcv():
             if len(ids) == self.steps:
                 run_context.request_stop()
 
-    step = nn.TrainOneStepCell(WithLoss(), nn.Momentum(network.trainable_params(), 0.05, 0.9))
+    step = nn.TrainOneStepCell(WithLoss(), nn.Momentum(network.trainable_params(), 0.01, 0.9))
     for first, last in ((0, STOP), (STOP, EPOCHS * 20)):
         feed = open_train_feed(TRAIN, **OPTIONS, first_step=first)
         Model(step.set_train()).train(1, feed.dataset(), callbacks=[Notes(last)])

@@ -41,7 +41,8 @@ def elsewhere(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "hosts", [{"node_rank": 1, "master_addr": "127.0.0.1"}, {"master_addr": "me", "hosts": ("me", "127.0.0.1")}]
+    "hosts",
+    [{"node_rank": 1, "master_addr": "127.0.0.1"}, {"master_addr": "127.0.0.2", "hosts": ("127.0.0.2", "127.0.0.1")}],
 )
 def test_a_silent_host_is_told_before_the_ranks_wait_for_it(hosts, elsewhere, tmp_path):
     with deaf_port() as port, pytest.raises(UserError, match=r"the host 127.0.0.1 cannot be reached"):
@@ -65,6 +66,14 @@ def test_a_host_that_has_not_started_yet_is_no_silent_one(elsewhere):
 def test_host_0_refuses_an_address_that_is_not_its_own(options, message, tmp_path):
     with pytest.raises(UserError, match=message):
         launch(LaunchOptions(ranks=2, master_addr="192.0.2.1", log_dir=tmp_path / "ranks", **options), [])
+
+
+@pytest.mark.parametrize(
+    "options", [{"master_addr": "no-such-host.invalid"}, {"nodes": 2, "hosts": ("no-such-host.invalid",)}]
+)
+def test_a_name_that_no_one_knows_is_told(options, tmp_path):
+    with pytest.raises(UserError, match=r"the host no-such-host.invalid is not known: check the name"):
+        launch(LaunchOptions(ranks=2, log_dir=tmp_path / "ranks", **options), [])
 
 
 @pytest.fixture
