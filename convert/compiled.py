@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
+from numba.core.dispatcher import Dispatcher
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call, some seconds; later processes load the result from beside the function's file."""
+    """Compile at the first call, some seconds; later processes load the result from beside the function's file.
+
+    It is compiled anew when that file has changed, or another whose compiled functions it calls.
+    """
     options = {"nogil": True, "error_model": "numpy"}
     try:
-        return njit(cache=True, **options)(function)
+        dispatcher = njit(cache=True, **options)(function)
     except RuntimeError:  # numba: neither this folder nor the user's cache folder can be written
         return njit(**options)(function)
+    # numba looks at the function's own file alone, and would run what it calls as it was
+    called = {
+        value.py_func.__code__.co_filename for value in function.__globals__.values() if isinstance(value, Dispatcher)
+    }
+    stamps = [_stamp(Path(name)) for name in sorted({*called, __file__})]
+    dispatcher._cache._cache_file._source_stamp = (dispatcher._cache._cache_file._source_stamp, *stamps)
+    return dispatcher
+
+
+def _stamp(path: Path) -> tuple[float, int]:
+    found = path.stat()
+    return found.st_mtime, found.st_size
 
 
 def _write_pointer(_context: Any, _address: Any) -> tuple[Signature, Callable[..., Any]]:
