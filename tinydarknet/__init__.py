@@ -11,5 +11,5 @@ predict/      picture files -> classes
 report/       a run's folder -> one HTML page
 
 Beside them: config.py and config_file.py (the options of a run), device.py and rank_share.py (where it runs),
-launch.py (several ranks), darknet_weights.py (Darknet's own weights), preview.py (what training will see).
+launch.py and hosts.py (several ranks), darknet_weights.py (Darknet's own weights), preview.py (what training will see).
 """

@@ -17,7 +17,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -34,10 +33,9 @@ from convert.cli import EXIT_USER_ERROR, Command, main_single
 from convert.errors import UserError, require_at_least
 from convert.signals import handled, stopping
 from tinydarknet.device import EXIT_TERMINATED, LOCAL_RANKS_VARIABLE, LOST_CONNECTION
+from tinydarknet.hosts import check_hosts
 
 LAST_LINES = 15
-ANSWER_SECONDS = 20
-"""How long another host may leave a knock unanswered; a closed port is an answer, that host has only not started yet."""
 SAVING_SECONDS = 60
 """What ranks whose msrun was killed get to save in."""
 SCHEDULER_ROLE = "MS_SCHED"
@@ -97,7 +95,7 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     msrun = binaries / "msrun"
     if not msrun.is_file():
         raise UserError(f"no msrun in {binaries}: install MindSpore into this Python's environment")
-    _check_hosts(options)
+    check_hosts(options.master_addr, options.hosts, options.master_port, options.nodes, options.node_rank)
     log_dir = options.log_dir or Path(f"{options.program}_parallel-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}")
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
@@ -128,53 +126,6 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
     rank, code = failed
     _show_last_lines(log_dir, rank, code, stopped=code == EXIT_TERMINATED or (relay.asked and code == -signal.SIGTERM))
     return code if code > 0 else 128 - code
-
-
-def _check_hosts(options: LaunchOptions) -> None:
-    """Refuse addresses that would let the ranks wait for each other in vain."""
-    master = options.master_addr
-    for name in (master, *options.hosts):
-        try:
-            socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError) as error:
-            raise UserError(f"the host {name} is not known: check the name, or give its address") from error
-    if options.node_rank == 0 and not _is_own_address(master):
-        use = "leave --master-addr out" if options.nodes == 1 else "name one of its own with --master-addr"
-        raise UserError(f"{master} is no address of this host, which is host 0: {use}")
-    others = options.hosts if options.node_rank == 0 else (master, *options.hosts)
-    for address in others:
-        if not _is_own_address(address) and (reason := _silence(address, options.master_port)) is not None:
-            raise UserError(
-                f"the host {address} cannot be reached ({reason}): check its address, that it is up, and the network "
-                f"and firewall between the hosts (TCP port {options.master_port})"
-            )
-
-
-def _is_own_address(address: str) -> bool:
-    """Whether a socket of this host can have it."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.bind(place)
-    except OSError:
-        return False
-    return True
-
-
-def _silence(address: str, port: int) -> str | None:
-    """Why nothing answers at this address; None where something does, be it that the port is closed."""
-    end = time.monotonic() + ANSWER_SECONDS
-    while True:
-        try:
-            socket.create_connection((address, port), timeout=max(0.1, end - time.monotonic())).close()
-        except ConnectionRefusedError:
-            return None
-        except OSError as error:
-            if time.monotonic() > end:
-                return error.strerror or f"no answer in {ANSWER_SECONDS} s"
-            time.sleep(0.1)
-        else:
-            return None
 
 
 def _msrun_arguments(options: LaunchOptions, log_dir: Path) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from train_making import SIZE
 
 from convert.errors import UserError
-from tinydarknet import launch as launching
+from tinydarknet import hosts as hosts_module
 from tinydarknet.launch import LaunchOptions, launch
 
 PORT = 8118
@@ -36,8 +36,8 @@ def deaf_port() -> Iterator[int]:
 @pytest.fixture
 def elsewhere(monkeypatch):
     """127.0.0.1 counts as another host's."""
-    monkeypatch.setattr(launching, "_is_own_address", lambda address: address != "127.0.0.1")
-    monkeypatch.setattr(launching, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(hosts_module, "_is_own_address", lambda address: address != "127.0.0.1")
+    monkeypatch.setattr(hosts_module, "ANSWER_SECONDS", 0.3)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_silent_host_is_told_before_the_ranks_wait_for_it(hosts, elsewhere, tm
 def test_a_host_that_has_not_started_yet_is_no_silent_one(elsewhere):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        assert launching._silence("127.0.0.1", closed.getsockname()[1]) is None
+        assert hosts_module._silence("127.0.0.1", closed.getsockname()[1]) is None
 
 
 @pytest.mark.parametrize(
