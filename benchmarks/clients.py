@@ -43,7 +43,7 @@ class ClientsOptions(BenchmarkOptions):
     data: Path | None = None
     """The same images as a yuv420 dataset; converted for the run by default."""
     jpeg_data: Path | None = None
-    """The same in the encoding original; converted for the run by default."""
+    """The same in the encoding jpeg; converted for the run by default."""
     device: Literal["none", "cpu", "cuda"] = "none"
     """none measures the loaders alone; otherwise networks train on this device."""
     networks: tuple[Literal["tiny", "resnet50"], ...] = ("tiny", "resnet50")
@@ -107,7 +107,7 @@ def _sources(options: ClientsOptions, folder: Path) -> Sources:
     if planes is None:
         run(RunOptions(images, planes := folder / "planes"))
     if jpeg is None:
-        run(RunOptions(images, jpeg := folder / "jpeg", encoding="original"))
+        run(RunOptions(images, jpeg := folder / "jpeg", encoding="jpeg"))
     return Sources(images, planes, jpeg)
 
 

@@ -1,6 +1,6 @@
-"""What Ascend's generations can do, which versions go together, and how to read MindSpore's and CANN's messages.
+"""What Ascend's generations can do, and how to read MindSpore's messages.
 
-Taken from MindSpore 2.8.0's own code and CANN's documentation; nothing here was run on a card.
+Taken from MindSpore 2.8.0's own code; nothing here was run on a card.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ class Chip:
 
     name: str
     """As MindSpore names it."""
-    decodes_jpeg: bool
-    """MindSpore's dataset operators run on it: map_op.cc and the DVPP checks name Ascend910B, Ascend910_93, Ascend950."""
     has_bfloat16: bool
     clamps: bool
     """float16 arithmetic ends at 65,504 instead of infinity, which only the status register tells (mindspore/amp.py)."""
@@ -38,30 +36,11 @@ class Chip:
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("ascend910", decodes_jpeg=False, has_bfloat16=False, clamps=True),
-        Chip("ascend910b", decodes_jpeg=True, has_bfloat16=True, clamps=False),
-        Chip("ascend910_93", decodes_jpeg=True, has_bfloat16=True, clamps=False),
+        Chip("ascend910", has_bfloat16=False, clamps=True),
+        Chip("ascend910b", has_bfloat16=True, clamps=False),
+        Chip("ascend910_93", has_bfloat16=True, clamps=False),
     )
 }
-
-
-@dataclass(frozen=True)
-class Versions:
-    """A set of versions that go together."""
-
-    mindspore: str
-    cann: tuple[str, ...]
-    """Major and minor numbers that MindSpore accepts (its run_check/_check_version.py)."""
-    driver: str
-    """Ascend HDK releases that the newest of these CANN names (its release note)."""
-    python: str
-
-
-VERSIONS = (
-    Versions("2.7", ("8.2", "8.3"), "25.0, 25.2, 25.3", "3.9 to 3.11"),
-    Versions("2.8", ("8.2", "8.3", "8.5"), "25.0, 25.2, 25.3, 25.5", "3.9 to 3.12"),
-)
-"""Newest last; the table of docs/operations.md."""
 
 
 def present_chip() -> Chip | None:

@@ -37,8 +37,6 @@ class JpegHeader:
     """Bits per sample."""
     process: int
     """The SOF marker's number: 0 baseline, 1 extended, 2 progressive, 3 lossless, 9 and up arithmetic."""
-    sampling: tuple[tuple[int, int], ...]
-    """Horizontal and vertical sampling factor per component."""
     orientation: int
     """EXIF orientation, 1 to 8; 1 when there is none."""
     adobe_transform: int | None
@@ -127,7 +125,6 @@ def scan(data: bytes) -> JpegHeader:
         components=components,
         precision=precision,
         process=process,
-        sampling=tuple((spec[1] >> 4, spec[1] & 15) for spec in specs),
         orientation=orientation or xmp or 1,
         adobe_transform=adobe,
         component_ids=bytes(spec[0] for spec in specs),

@@ -1,8 +1,8 @@
 """FFmpeg's JPEG decoder as compiled code calls it: bytes in, addresses of planes out, no interpreter on the way.
 
 PyAV's wheels carry the library for every platform. PyAV's own objects would take a quarter of a window's time and the
-interpreter lock with them, so FFmpeg's public C functions are called by their addresses. What is relied on of its
-structures, AVPacket and AVFrame, has stood since 2012 and lies at their head; the versions it was read in are named here.
+interpreter lock with them, so FFmpeg's public C functions are called by their addresses. The places below, at the head of
+AVPacket and AVFrame, are those of the one version that was tried; the tests decode images with it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _library() -> ctypes.CDLL:
     """FFmpeg, found through the module of PyAV that is linked with it.
 
     Raises:
-        ImportError: PyAV is missing, or of a version whose structures nobody has looked at.
+        ImportError: PyAV is missing, or of a version that was not tried.
     """
     import av.codec.context
 

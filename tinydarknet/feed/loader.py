@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from convert.dataset import Dataset
 from convert.errors import BadValueError, UserError
+from tinydarknet.ascend import DRIVER
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.batch_plan import Planner
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 FeedName = Literal["auto", "planes", "dvpp", "host", "reference"]
 ImagesName = Literal["planes", "rgb", "rgb_uint8"]
 
-_ASCEND_DRIVER = Path("/dev/davinci_manager")
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -41,7 +40,7 @@ class Choice:
 
 def hardware_problem() -> str | None:
     """Why this host cannot decode by hardware; None if it can."""
-    if not _ASCEND_DRIVER.exists():
+    if not DRIVER.exists():
         return "there is no Ascend driver"
     try:
         from tinydarknet.feed.dvpp import device_problem
@@ -69,7 +68,7 @@ def choose_feed(
     if wanted == "reference":
         return Choice("reference", "feed reference: the baseline, as asked for")
     if wanted == "host":
-        return Choice("host", f"feed host: OpenCV decodes the dataset's {encoding} images, as asked for")
+        return Choice("host", f"feed host: the processors decode the dataset's {encoding} images, as asked for")
     reason = problem()
     if reason is None:
         return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes the dataset's {encoding} images")
@@ -77,7 +76,9 @@ def choose_feed(
         raise UserError(
             f"the feed dvpp cannot be used, {reason}: take the feed host, or convert to the encoding yuv420", "feed"
         )
-    return Choice("host", f"feed host: OpenCV decodes the dataset's {encoding} images, not the hardware: {reason}")
+    return Choice(
+        "host", f"feed host: the processors decode the dataset's {encoding} images, not the hardware: {reason}"
+    )
 
 
 class Feed(Protocol):
