@@ -34,10 +34,11 @@ from convert.processors import allowed_processors
 if TYPE_CHECKING:
     from tinydarknet.config import TrainConfig
 
-LearningFeed = Literal["planes", "jpeg", "reference", "torch"]
+LearningFeed = Literal["planes", "jpeg", "original", "reference", "torch"]
 ENCODINGS: dict[LearningFeed, tuple[str, str]] = {
     "planes": ("planes", "yuv420"),
     "jpeg": ("host", "jpeg"),
+    "original": ("host", "original"),
     "reference": ("reference", "original"),
 }
 """This project's feeds: the feed of training, and the encoding that it reads."""
@@ -58,7 +59,7 @@ class LearningOptions:
     folder: Path = Path("data/learning")
     """For the converted datasets and the run folders."""
     feeds: tuple[LearningFeed, ...] = ("planes", "jpeg", "reference", "torch")
-    """planes and jpeg: this project's; reference: MindSpore's own operators on the original files; torch: the same network
+    """planes, jpeg and original: this project's, by encoding; reference: MindSpore's own operators on the original files; torch: the same network
     and recipe in PyTorch, with torchvision's transforms."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Of weights, order and augmentation."""
