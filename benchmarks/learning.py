@@ -30,6 +30,7 @@ from benchmarks.reporting.results import Result
 from convert.cli import Command, main_single
 from convert.errors import UserError, require_at_least
 from convert.processors import allowed_processors
+from convert.signals import handled, stopping
 
 if TYPE_CHECKING:
     from tinydarknet.config import TrainConfig
@@ -281,11 +282,13 @@ def learn(options: LearningOptions) -> None:
     for job in range(options.jobs):
         shares.put(frozenset(processors[job :: options.jobs]))
     stop = threading.Event()
-    with ThreadPoolExecutor(options.jobs, initializer=lambda: os.sched_setaffinity(0, shares.get())) as threads:
-        try:
-            failures = [failure for failure in threads.map(lambda run: _carry_out(run, results, stop), runs) if failure]
-        finally:
-            stop.set()
+    with (
+        handled(stopping(), lambda *_: stop.set()),
+        ThreadPoolExecutor(options.jobs, initializer=lambda: os.sched_setaffinity(0, shares.get())) as threads,
+    ):
+        failures = [failure for failure in threads.map(lambda run: _carry_out(run, results, stop), runs) if failure]
+    if stop.is_set():
+        raise UserError("stopped: the same command goes on")
     if failures:
         raise UserError("; ".join(failures))
 
@@ -322,7 +325,7 @@ def _carry_out(run: Training, results: Results, stop: threading.Event) -> str:
             if stop.is_set():
                 process.terminate()
         results.add([{**shared, **epoch} for epoch in epochs_in(run.folder / "log.jsonl")])
-    if process.returncode:
+    if process.returncode and not stop.is_set():
         return f"{run.folder.name} ended with status {process.returncode}: see {output}"
     return ""
 
