@@ -107,7 +107,7 @@ def settings(results: Sequence[Result]) -> dict[Setting, list[Curve]]:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """How a feed's last top-1 differs from another's at the same seeds, points."""
 
     mean: float
@@ -125,7 +125,7 @@ class Difference:
         return "undecided: the interval is too wide"
 
 
-def difference(curves: Sequence[Curve], feed: str, baseline: str) -> Difference | None:
+def difference(curves: Sequence[Curve], feed: str, baseline: str) -> PairedDifference | None:
     """The paired difference over the seeds that both have; None without any."""
     by_feed = {
         name: {curve.seed: 100 * curve.last["top_1_accuracy"] for curve in curves if curve.feed == name}
@@ -139,7 +139,7 @@ def difference(curves: Sequence[Curve], feed: str, baseline: str) -> Difference 
     if len(gaps) > 1:
         quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, len(gaps) - 1))
         half = quantile * statistics.stdev(gaps) / np.sqrt(len(gaps))
-    return Difference(statistics.fmean(gaps), float(half), len(gaps))
+    return PairedDifference(statistics.fmean(gaps), float(half), len(gaps))
 
 
 def common_accuracy(curves: Sequence[Curve]) -> float:
@@ -250,7 +250,7 @@ def _differences(curves: Sequence[Curve]) -> str:
     images = curves[0].last["total"]
     deviation = 100 * np.sqrt(0.25 / images)
     return (
-        f"Difference from MindSpore's own operators at the same seed (Student's t over the pairs; one evaluation of {images:,} "
+        f"PairedDifference from MindSpore's own operators at the same seed (Student's t over the pairs; one evaluation of {images:,} "
         f"images\nhas itself a standard deviation of up to {deviation:.1f} points):\n\n{table(heads, rows)}\n"
     )
 
