@@ -153,6 +153,7 @@ def several_ranks(place: Workplace) -> str:
 def _seconds_after_a_kill(place: Workplace, count: int) -> float:
     options = place.training_options("killed", "--epoch-size", 10_000, "--no-sink")
     command = [sys.executable, *place.launch(count, "killed-ranks", options)]
+    start = None
     with subprocess.Popen(
         command, cwd=place.folder, env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as launcher:
@@ -161,8 +162,10 @@ def _seconds_after_a_kill(place: Workplace, count: int) -> float:
                 victim = max(pid for pid, role in marked_processes(launcher.pid).items() if role == WORKER_ROLE)
                 start = time.monotonic()
                 psutil.Process(victim).kill()
-    if launcher.returncode == 0:
-        raise CheckError("the launcher did not notice that a rank had died", "see the ranks' logs")
+    if start is None or launcher.returncode == 0:
+        raise CheckError(
+            f"the launcher ended with {launcher.returncode}, before or without a rank's death", "see its log"
+        )
     return time.monotonic() - start
 
 
