@@ -174,5 +174,5 @@ def test_rounding_may_grow_with_the_logits():
         checks.require_equal(comparison, "tinydarknet.onnx")
 
     held_against(1.15e-4)
-    with pytest.raises(UserError, match="at most 8.0e-04"):
+    with pytest.raises(UserError, match=r"at most 8\.0e-04"):
         held_against(2e-3)
