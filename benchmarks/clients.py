@@ -10,6 +10,11 @@ JSON are written as they are measured. *The path --device cuda was tried with Py
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import importlib.util
 import itertools

@@ -5,6 +5,11 @@ python benchmarks/report.py --results benchmarks/results/published
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 from dataclasses import dataclass
 from pathlib import Path
 

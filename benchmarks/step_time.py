@@ -9,6 +9,11 @@ Without --data it runs on the built-in sample. The readable summary goes to stde
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import dataclasses
 import statistics

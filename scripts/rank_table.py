@@ -9,6 +9,11 @@ Making one asks `hccn_tool -i N -ip -g`, or reads /etc/hccn.conf. Not run on Asc
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import ipaddress
 import json
 import re
