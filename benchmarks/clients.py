@@ -31,7 +31,7 @@ from typing import Any, Literal
 from benchmarks.instruments.clock import cpu_seconds
 from benchmarks.instruments.harness import BenchmarkOptions, environment
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError, require_at_least, require_positive
 
 Batches = Iterator[Any]
@@ -87,7 +87,7 @@ def measure(options: ClientsOptions) -> int:
         lines.append(json.dumps({"benchmark": "clients", **result, "environment": environment()}))
         print(lines[-1], flush=True)
         if options.json is not None:
-            write_bytes(options.json, ("\n".join(lines) + "\n").encode())
+            write_output(options.json, ("\n".join(lines) + "\n").encode())
 
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(sys.stderr):

@@ -18,7 +18,7 @@ from benchmarks.reporting.markdown import Language
 from benchmarks.reporting.markers import replace_between
 from benchmarks.reporting.results import load_results
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +63,7 @@ def _main(options: RenderOptions) -> None:
     for path, content in render(options).items():
         changed = not path.is_file() or path.read_bytes() != content
         if changed:
-            write_bytes(path, content)
+            write_output(path, content)
         print(f"{'written' if changed else 'unchanged'}: {path.relative_to(options.root)}")
 
 
