@@ -5,6 +5,11 @@ python benchmarks/feed_rate.py --data data/imagenet/train --feeds planes referen
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import statistics
 import tempfile
