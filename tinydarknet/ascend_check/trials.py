@@ -95,10 +95,10 @@ def damaged_row(place: Workplace) -> str:
     done = place.train(
         "damaged-run", "--epoch-size", 2, "--check-reads", data=place.damaged, timeout_s=300, check=False
     )
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: row ")]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ") and ": row " in line]
     if done.returncode != 1 or not lines:
         raise CheckError(f"status {done.returncode}: {done.stderr[-500:]}", "train with --no-sink")
-    return lines[-1].removeprefix("error: ").partition(":")[0]
+    return lines[-1].removeprefix("error: ")
 
 
 def stop_and_resume(place: Workplace) -> str:

@@ -13,16 +13,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from convert.dataset import Dataset
 from tinydarknet.ascend import Card
 from tinydarknet.ascend_check.findings import CheckError
 
-IMAGES = 176
+IMAGES = 166
 """Of the sample's training split: 20 steps of 8, and some left over."""
 BATCH = 8
 STEPS_PER_EPOCH = 20
 SIZE = 32
 """Side of the sample's images in training, pixels."""
 _OUTPUT_LINES = 12
+_DAMAGED_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,14 @@ class Workplace:
 
     @cached_property
     def damaged(self) -> Path:
-        """A copy of `sample` in whose middle some bytes are lost."""
+        """A copy of `sample` in which some bytes of a row are lost."""
         copy = self.folder / "damaged"
         shutil.copytree(self.sample, copy)
-        shard = min(copy.glob("*.mindrecord0*"))
-        with shard.open("r+b") as stream:
-            stream.seek(shard.stat().st_size // 2)
-            stream.write(bytes(4096))
+        records = Dataset(copy, map_shards=False)
+        shard = records.manifest.shards[records.column("shard")[_DAMAGED_ROW]].name
+        with (copy / shard).open("r+b") as stream:
+            stream.seek(records.column("offset")[_DAMAGED_ROW])
+            stream.write(bytes(64))
         return copy
 
     def _converted(self, split: str, encoding: str) -> Path:
