@@ -7,7 +7,7 @@ import tinydarknet.feed
 from convert.dataset import Dataset
 from convert.errors import BadValueError, UserError
 from tinydarknet.colour import DARKNET, IMAGENET, rgb_from_planes
-from tinydarknet.feed import Augmentation, Normalization, Rank, open_eval_feed, open_train_feed
+from tinydarknet.feed import Augmentation, HealthPolicy, Normalization, Rank, open_eval_feed, open_train_feed
 
 SMALL = {"batch_size": 14, "image_size": 32}
 
@@ -48,48 +48,80 @@ def test_rgb_made_on_the_host_is_what_the_planes_say(request, name):
         assert np.abs(batch["image"] - np.clip(image, 0, 255)).max() < 0.51
 
 
+OF_BOTH = [
+    ("image_size", 223), ("image_size", 0), ("image_size", -2), ("image_size", 32.0), ("image_size", "32"),
+    ("batch_size", 0), ("batch_size", "14"), ("batch_size", True), ("batch_size", None),
+    ("threads", 0), ("threads", 1.5), ("images", "bgr"), ("images", None), ("feed", "host "), ("feed", None),
+    ("rank", 0), ("rank", (0, 2)), ("normalization", None), ("normalization", ((0, 0, 0), (1, 1, 1))),
+]  # fmt: skip
+OF_TRAINING = [
+    ("epochs", 0), ("epochs", 1.0), ("seed", 1.5), ("seed", "1"), ("seed", None), ("seed", -1),
+    ("first_step", -1), ("first_step", 6), ("first_step", "0"), ("last_step", 1.5), ("last_step", -1),
+    ("augmentation", None), ("health", 3), ("batch_size", 71),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("open_feed", "name", "value"),
     [
-        ("image_size", 223),
-        ("image_size", 0),
-        ("image_size", 32.0),
-        ("batch_size", 0),
-        ("batch_size", "14"),
-        ("batch_size", True),
-        ("threads", 0),
-        ("images", "bgr"),
-        ("epochs", 0),
-        ("seed", 1.5),
-        ("seed", -1),
-        ("first_step", -1),
-        ("last_step", 1.5),
+        *((open_feed, *case) for open_feed in (open_train_feed, open_eval_feed) for case in OF_BOTH),
+        *((open_train_feed, *case) for case in OF_TRAINING),
     ],
 )
-def test_bad_values_are_refused_where_they_are_given(planes_dataset, name, value):
-    opens = [open_train_feed, open_eval_feed] if name in ("image_size", "batch_size", "threads", "images") else []
-    for open_feed in opens or [open_train_feed]:
-        with pytest.raises(BadValueError, match=rf"^{name} must be .*got") as refused:
-            open_feed(planes_dataset, **{**SMALL, name: value})
-        assert (refused.value.name, refused.value.value) == (name, value)
-        assert "--" not in str(refused.value)
+def test_bad_values_are_refused_where_they_are_given(original_dataset, open_feed, name, value):
+    with pytest.raises(BadValueError, match=rf"^{name} must be .*got") as refused:
+        open_feed(original_dataset, **{**SMALL, name: value})
+    assert (refused.value.name, refused.value.value, refused.value.parameters) == (name, value, (name,))
+    assert "--" not in str(refused.value)
 
 
-@pytest.mark.parametrize("rank", [(2, 2), (-1, 2), (0, 0), (0.0, 1), ("0", 1)])
+def test_training_does_not_end_before_it_begins(planes_dataset):
+    assert open_train_feed(planes_dataset, **SMALL, first_step=5).steps == 0  # a run that is done
+    with pytest.raises(BadValueError, match=r"^last_step must be an integer, at least 3, got 2"):
+        open_train_feed(planes_dataset, **SMALL, first_step=3, last_step=2)
+
+
+@pytest.mark.parametrize("rank", [(2, 2), (-1, 2), (0, 0), (0, 2.0), (0.0, 1), ("0", 1), (None, 1), (True, 2)])
 def test_ranks_that_do_not_exist_are_refused(rank):
-    with pytest.raises(BadValueError):
+    with pytest.raises(BadValueError, match=r"^(rank|of) must be an integer"):
         Rank(*rank)
 
 
 @pytest.mark.parametrize("open_feed", [open_train_feed, open_eval_feed])
-def test_what_is_no_dataset_is_refused(open_feed, tmp_path):
+def test_what_is_no_dataset_is_refused(open_feed, planes_dataset, tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    for wrong in (file, 7, None):
-        with pytest.raises(BadValueError, match="dataset must be"):
+    for wrong in (file, str(file), 7, None, b"data"):
+        with pytest.raises(BadValueError, match=r"^dataset must be"):
             open_feed(wrong, **SMALL)
-    with pytest.raises(UserError, match="no dataset at"):
-        open_feed(tmp_path / "nothing", **SMALL)
+    for nothing in (tmp_path / "nothing", str(tmp_path / "nothing")):
+        with pytest.raises(UserError, match="no dataset at"):
+            open_feed(nothing, **SMALL)
+    for good in (planes_dataset, str(planes_dataset), Dataset(planes_dataset), Dataset(str(planes_dataset))):
+        assert len(open_feed(good, **SMALL)) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (Augmentation, "hue", 0.7),
+        (Augmentation, "hue", "none"),
+        (Augmentation, "flip", None),
+        (Augmentation, "brightness", float("nan")),
+        (Augmentation, "scale_min", 0),
+        (Augmentation, "ratio_max", [1]),
+        (Normalization, "mean", 0.5),
+        (Normalization, "mean", (1.0, 2.0)),
+        (Normalization, "mean", (1.0, 2.0, "3")),
+        (Normalization, "std", (1.0, 2.0, 0.0)),
+        (Normalization, "std", (1.0, 2.0, float("inf"))),
+        (HealthPolicy, "tolerate", -1),
+        (HealthPolicy, "tolerate", 0.5),
+    ],
+)
+def test_what_a_feed_is_described_by_checks_itself(kind, name, value):
+    with pytest.raises(BadValueError, match=rf"^{name} must be .*got"):
+        kind(**{name: value})
 
 
 def test_errors_have_fields_and_a_sentence_without_options(original_dataset):
