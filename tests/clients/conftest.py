@@ -25,6 +25,8 @@ def sample(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def beside_the_data(sample, monkeypatch):
-    monkeypatch.chdir(sample)
+@pytest.fixture(autouse=True, scope="session")
+def beside_the_data(sample):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(sample)
+        yield

@@ -1,5 +1,9 @@
 """The feed as a library: what its public functions take, refuse and give."""
 
+import ast
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +13,12 @@ from convert.errors import BadValueError, UserError
 from tinydarknet.colour import DARKNET, IMAGENET, rgb_from_planes
 from tinydarknet.feed import Augmentation, HealthPolicy, Normalization, Rank, open_eval_feed, open_train_feed
 
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = {
+    "convert.dataset",
+    "tinydarknet.feed",
+    *(f"tinydarknet.feed.{name}" for name in ("mindspore", "torch", "jax")),
+}
 SMALL = {"batch_size": 14, "image_size": 32}
 
 
@@ -134,6 +144,21 @@ def test_errors_have_fields_and_a_sentence_without_options(original_dataset):
     assert "--" not in str(other.value)
 
 
-def test_every_public_name_has_a_docstring():
-    for name in tinydarknet.feed.__all__:
-        assert getattr(tinydarknet.feed, name).__doc__
+@pytest.mark.parametrize("page", ["library.md", "library_CN.md"])
+def test_the_names_in_the_page_are_those_that_are_exported_each_with_a_docstring(page):
+    """Read from the source: PyTorch and JAX are not installed here."""
+    rows = re.findall(r"^\| `([\w.]+)` \| ((?:`\w+`(?:, )?)+) \|$", (ROOT / "docs" / page).read_text("utf-8"), re.M)
+    documented = {module: set(re.findall(r"\w+", names)) for module, names in rows}
+    for module, names in documented.items():
+        path = ROOT / module.replace(".", "/")
+        tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+        (exported,) = (
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        )
+        assert names == set(exported), module
+        own = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name in names]
+        assert all(ast.get_docstring(node) for node in own)
+    assert set(documented) == MODULES
+    assert all(getattr(tinydarknet.feed, name).__doc__ for name in tinydarknet.feed.__all__)
