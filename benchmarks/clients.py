@@ -26,6 +26,7 @@ from typing import Any, Literal
 from benchmarks.instruments.clock import cpu_seconds
 from benchmarks.instruments.datasets import store_readable
 from benchmarks.instruments.harness import BenchmarkOptions, environment, spread
+from benchmarks.peer_loaders.torchvision_loader import import_torchvision
 from convert.cli import Command, main_single
 from convert.durable_files import write_bytes
 from convert.errors import UserError, require_at_least, require_positive
@@ -149,19 +150,6 @@ def _image_folder_batches(options: ClientsOptions, images: Path, workers: int) -
     if not len(loader):
         raise UserError(f"{images} has fewer than {options.batch_size} images: take a smaller --batch-size")
     return itertools.chain.from_iterable(loader for _ in itertools.count())
-
-
-def import_torchvision() -> None:
-    """Import it also where its compiled part does not fit this build of PyTorch: nothing here uses that part."""
-    import torch
-
-    for name in ("nms", "qnms", ""):
-        try:
-            import torchvision  # noqa: F401
-        except RuntimeError:
-            if not name:
-                raise
-            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def _mindspore_batches(options: ClientsOptions, images: Path) -> Batches:

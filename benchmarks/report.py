@@ -1,4 +1,6 @@
-"""Results -> docs/benchmarks.md with its plots, and the tables of the READMEs and the library's pages. Measures nothing; run twice, it changes nothing.
+"""Results -> docs/benchmarks.md and docs/learning.md with their plots, and the tables of the READMEs and the library's pages.
+
+Measures nothing; run twice, it changes nothing.
 
 python benchmarks/report.py --results benchmarks/results/published
 """
@@ -10,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reporting.documents import benchmarks_page, library_table, readme_table
+from benchmarks.reporting.learning_page import learning_page
 from benchmarks.reporting.markdown import Language
 from benchmarks.reporting.markers import replace_between
-from benchmarks.reporting.results import Result, load_results
+from benchmarks.reporting.results import Result, load_results, of_benchmark
 from convert.cli import Command, main_single
 from convert.durable_files import write_bytes
 from convert.errors import UserError
@@ -51,8 +54,10 @@ def render(options: RenderOptions) -> dict[Path, bytes]:
     except ImportError as error:
         raise UserError(f"{error.name} is not installed: pip install 'tinydarknet[plots]'") from error
     docs = options.root / "docs"
-    files = {docs / "benchmarks" / name: drawing for name, drawing in plots.items()}
+    files = {docs / name: drawing for name, drawing in plots.items()}
     files[docs / "benchmarks.md"] = benchmarks_page(results).encode()
+    if learning := of_benchmark(results, "learning"):
+        files[docs / "learning.md"] = learning_page(learning).encode()
     for name, (marker, tabulate, language) in TABLES.items():
         path = options.root / name
         text = replace_between(path.read_text("utf-8"), marker, tabulate(results, language), str(path))

@@ -80,7 +80,8 @@ def read_index(directory: Path, manifest: Manifest) -> pa.Table:
         with pq.ParquetFile(pa.BufferReader(content), read_dictionary=_REPEATED) as file:
             if not file.schema_arrow.equals(_READ_SCHEMA):
                 raise UserError(f"{path} has other columns than {', '.join(INDEX_SCHEMA.names)}: convert again")
-            table = file.read().unify_dictionaries()
+            # no threads of Arrow's: one that is still ending when the interpreter exits aborts the process
+            table = file.read(use_threads=False).unify_dictionaries()
     except pa.ArrowException as error:
         raise UserError(f"{path} is no Parquet file ({error}): restore it or convert again") from error
     except OSError as error:

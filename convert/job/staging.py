@@ -217,7 +217,8 @@ def read_record(output: Path, index: int) -> ShardRecord | None:
 
 
 def _read(path: Path) -> ShardRecord:
-    table = pq.read_table(path)
+    with pq.ParquetFile(path) as file:
+        table = file.read(use_threads=False)
     metadata = table.schema.metadata or {}
     return ShardRecord(
         from_json(ShardEntry, json.loads(metadata[b"entry"])),

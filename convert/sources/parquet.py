@@ -105,7 +105,7 @@ def _paths_and_labels(
     path: Path, file: pq.ParquetFile, group: int, first_row: int
 ) -> tuple[list[str | None], list[int]]:
     try:
-        found = file.read_row_group(group, columns=["image.path", "label"])
+        found = file.read_row_group(group, columns=["image.path", "label"], use_threads=False)
         paths = pa.chunked_array(found.column("image").combine_chunks().field("path")).to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"row group {group} of {path} cannot be read ({error}): get the file anew") from error
@@ -192,7 +192,7 @@ class ParquetReader:
             images = self._images
             if images is None or group != self._group:
                 self._images = None  # one row group at a time
-                batches = opened.iter_batches(_BATCH_ROWS, row_groups=[group], columns=["image.bytes"])
+                batches = opened.iter_batches(_BATCH_ROWS, [group], ["image.bytes"], use_threads=False)
                 self._images = images = pa.chunked_array([batch.column("image").field("bytes") for batch in batches])
                 self._group = group
             data = images[offset - int(self._starts[group])].as_py()

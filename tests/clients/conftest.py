@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.clients import import_torchvision
+from benchmarks.peer_loaders.torchvision_loader import import_torchvision
 
 import_torchvision()  # for timm, which imports it
 

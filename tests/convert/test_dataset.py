@@ -174,3 +174,15 @@ def test_what_is_no_dataset_is_told(tmp_path):
 def test_importing_it_loads_no_heavy_library():
     program = "import sys; from convert.dataset import Dataset; print({'cv2', 'mindspore'} & sys.modules.keys())"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_opening_it_starts_no_thread(planes_dataset):
+    """A thread of Arrow's that is still ending when the interpreter exits aborts the process, now and then."""
+    program = f"""if True:
+        import os
+        from convert.dataset import Dataset
+        before = len(os.listdir("/proc/self/task"))
+        Dataset({str(planes_dataset)!r})
+        print(len(os.listdir("/proc/self/task")) - before)
+    """
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "0\n"
