@@ -11,6 +11,7 @@ JSON are written as they are measured. *The path --device cuda was not run on a 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -26,7 +27,8 @@ from typing import Any, Literal
 from benchmarks.instruments.clock import cpu_seconds
 from benchmarks.instruments.datasets import store_readable
 from benchmarks.instruments.harness import BenchmarkOptions, environment, spread
-from benchmarks.peer_loaders.torchvision_loader import import_torchvision
+from benchmarks.peer_loaders.torch_training import build_network
+from benchmarks.peer_loaders.torchvision_loader import augmented, import_torchvision
 from convert.cli import Command, main_single
 from convert.durable_files import write_bytes
 from convert.errors import UserError, require_at_least, require_positive
@@ -128,22 +130,14 @@ def _image_folder_batches(options: ClientsOptions, images: Path, workers: int) -
     from torch.utils.data import DataLoader
 
     import_torchvision()
-    from torchvision import datasets, transforms
+    from torchvision.datasets import ImageFolder
 
     from tinydarknet.feed import Augmentation, Normalization
 
-    own, norm = Augmentation(), Normalization()
-    transform = transforms.Compose([
-        transforms.RandomResizedCrop(
-            options.image_size, (own.scale_min, own.scale_max), (own.ratio_min, own.ratio_max)
-        ),
-        transforms.RandomHorizontalFlip(own.flip),
-        transforms.ColorJitter(own.brightness, own.contrast, own.saturation, own.hue),
-        transforms.ToTensor(),
-        transforms.Normalize([value / 255 for value in norm.mean], [value / 255 for value in norm.std]),
-    ])  # fmt: skip
+    own = Normalization()
+    transform = augmented(options.image_size, dataclasses.asdict(Augmentation()), own.mean, own.std)
     loader = DataLoader(
-        datasets.ImageFolder(str(images), transform), options.batch_size, shuffle=True, drop_last=True,
+        ImageFolder(str(images), transform), options.batch_size, shuffle=True, drop_last=True,
         num_workers=workers, persistent_workers=True, pin_memory=options.device == "cuda",
         multiprocessing_context="fork",  # Linux's own, also in a process that was spawned
     )  # fmt: skip
@@ -310,27 +304,13 @@ def _train(options: ClientsOptions, name: str, batches: Batches) -> dict[str, fl
 
 
 def _network(name: str) -> Any:
-    """ResNet-50 of timm, or Tiny-DarkNet by the table of layers that the MindSpore one is built from, for 1000 classes."""
-    from torch import nn
+    """ResNet-50 of timm, or Tiny-DarkNet, for 1000 classes."""
+    if name == "tiny":
+        return build_network(1000, "darknet", seed=0)
+    import_torchvision()  # timm does
+    import timm
 
-    if name == "resnet50":
-        import_torchvision()  # timm does
-        import timm
-
-        return timm.create_model("resnet50")
-    from tinydarknet.model.architecture import LAYERS
-
-    parts: list[nn.Module] = []
-    channels = 3
-    for layer in LAYERS:
-        out, last = layer.channels or 1000, layer is LAYERS[-1]
-        parts.append(nn.Conv2d(channels, out, layer.kernel, padding="same", bias=last))
-        if not last:
-            parts += [nn.BatchNorm2d(out), nn.LeakyReLU(0.1)]
-        if layer.pool:
-            parts.append(nn.MaxPool2d(2))
-        channels = out
-    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return timm.create_model("resnet50")
 
 
 def main() -> None:
