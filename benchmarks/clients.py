@@ -10,6 +10,11 @@ JSON are written as they are measured. *The path --device cuda was not run on a 
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import dataclasses
 import importlib.util
@@ -30,7 +35,7 @@ from benchmarks.instruments.harness import BenchmarkOptions, environment, spread
 from benchmarks.peer_loaders.torch_training import build_network
 from benchmarks.peer_loaders.torchvision_loader import augmented, import_torchvision
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError, require_at_least, require_positive
 
 Batches = Iterator[Any]
@@ -85,7 +90,7 @@ def measure(options: ClientsOptions) -> int:
         lines.append(json.dumps({"benchmark": "clients", **result, **sizes, "environment": environment()}))
         print(lines[-1], flush=True)
         if options.json is not None:
-            write_bytes(options.json, ("\n".join(lines) + "\n").encode())
+            write_output(options.json, ("\n".join(lines) + "\n").encode())
 
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(sys.stderr):

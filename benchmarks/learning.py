@@ -9,6 +9,11 @@ epoch is in the file is left out; one that was cut off goes on from its checkpoi
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import dataclasses
 import json
@@ -189,10 +194,10 @@ def epochs_in(log: Path) -> list[dict[str, Any]]:
     """
     marks: list[_Mark] = []
     previous: Mapping[str, Any] = {}
-    per_epoch = 0
+    per_epoch, toolkit = 0, ""
     for event in _events(log):
         if event["event"] == "start":
-            per_epoch = event["steps_per_epoch"]
+            per_epoch, toolkit = event["steps_per_epoch"], event.get("toolkit", "")
             marks = [mark for mark in marks if mark.event["step"] <= event["step"]]
         elif event["event"] != "end":
             spent = (event[name] - previous[name] for name in ("unix_time_s", "process_cpu_s"))
@@ -217,6 +222,7 @@ def epochs_in(log: Path) -> list[dict[str, Any]]:
             "elapsed_wall_s": sum(mark.wall_s for mark in so_far),
             "elapsed_cpu_s": sum(mark.cpu_s for mark in so_far),
             "waiting_share": steps[-1]["waiting_share"],
+            "toolkit": toolkit,
         })  # fmt: skip
     return epochs
 

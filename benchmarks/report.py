@@ -7,6 +7,11 @@ python benchmarks/report.py --results benchmarks/results/published
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +22,7 @@ from benchmarks.reporting.markdown import Language
 from benchmarks.reporting.markers import replace_between
 from benchmarks.reporting.results import Result, load_results, of_benchmark
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,7 +74,7 @@ def _main(options: RenderOptions) -> None:
     for path, content in render(options).items():
         changed = not path.is_file() or path.read_bytes() != content
         if changed:
-            write_bytes(path, content)
+            write_output(path, content)
         print(f"{'written' if changed else 'unchanged'}: {path.relative_to(options.root)}")
 
 

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -144,7 +145,8 @@ def train(order: Order, log: Log) -> None:
     optimizer = build_optimizer(network, order)
     # PyTorch spreads it over all classes, this project over the wrong ones
     smoothing = order.smoothing * classes / (classes - 1)
-    log.event("start", step=0, total_steps=len(order.rates), steps_per_epoch=len(batches))
+    toolkit = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision"))
+    log.event("start", step=0, total_steps=len(order.rates), steps_per_epoch=len(batches), toolkit=toolkit)
     step, waited_s, trained_s, end_s = 0, 0.0, 0.0, time.perf_counter()
     for _ in range(order.epochs):
         network.train()

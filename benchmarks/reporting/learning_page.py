@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student_t
 
-from benchmarks.reporting.markdown import table
+from benchmarks.reporting.markdown import machine, table
 from benchmarks.reporting.results import Result
 
 FEEDS = {
@@ -151,7 +151,7 @@ def common_accuracy(curves: Sequence[Curve]) -> float:
 def learning_page(results: Sequence[Result]) -> str:
     """The whole of docs/learning.md."""
     by_setting = settings(results)
-    sections = [_HEAD, _machine(results)]
+    sections = [_HEAD, machine(results), _toolkits(results)]
     for setting, curves in by_setting.items():
         sections += [_heading(setting, curves), _scores(curves), _differences(curves), _times(curves)]
     sections += [_PLOTS, _closing(by_setting)]
@@ -171,15 +171,10 @@ The same by CPU seconds since the training began, evaluations included.
 """
 
 
-def _machine(results: Sequence[Result]) -> str:
-    machines = sorted({f"{r['environment']['cores']} cores of {r['environment']['cpu']}" for r in results})
-    loads = [result["environment"]["load_1min"] for result in results]
-    versions = sorted({f"MindSpore {r['environment']['versions'].get('mindspore')}" for r in results})
-    days = sorted({result["environment"]["measured_at"][:10] for result in results})
-    return (
-        f"Measured on {', '.join(machines)}, shared with other work (load {min(loads):.1f} to {max(loads):.1f}), with "
-        f"{', '.join(versions)}; {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''}.\n"
-    )
+def _toolkits(results: Sequence[Result]) -> str:
+    """What trained where it was not this project's MindSpore."""
+    found = sorted({result["toolkit"] for result in results if result.get("toolkit")})
+    return f"Beside it: {'; '.join(found)}.\n" if found else ""
 
 
 def _heading(setting: Setting, curves: Sequence[Curve]) -> str:

@@ -15,7 +15,8 @@ from benchmarks.reporting.learning_page import Curve, common_accuracy, differenc
 ROOT = Path(__file__).resolve().parents[2]
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 ENVIRONMENT = {
-    "cpu": "Some CPU", "cores": 4, "load_1min": 1.0, "versions": {"mindspore": "2.8.0"}, "measured_at": "2026-01-02T03:04:05Z",
+    "cpu": "Some CPU", "cores": 4, "load_1min": 1.0, "python": "3.11.7", "versions": {"mindspore": "2.8.0"},
+    "git": "0123456789abcdef0123456789abcdef01234567", "measured_at": "2026-01-02T03:04:05Z",
 }  # fmt: skip
 
 
@@ -146,7 +147,7 @@ def line(feed: str, seed: int, epoch: int, top1: int, **changes) -> dict:
         "recipe": "imagenette", "options": "", "lr_init": 0.05, "threads": 1, "epoch": epoch, "top1": top1, "top5": 950,
         "total": 1000, "top_1_accuracy": top1 / 1000, "top_5_accuracy": 0.95, "loss": 1.5, "cpu_s": 90.0, "wall_s": 100.0,
         "eval_cpu_s": 9.0, "eval_wall_s": 10.0, "elapsed_cpu_s": 100.0 * epoch, "elapsed_wall_s": 200.0 * epoch,
-        "waiting_share": 0.015, "environment": ENVIRONMENT, **changes,
+        "waiting_share": 0.015, "toolkit": "torch 2.13.0" if feed == "torch" else "", "environment": ENVIRONMENT, **changes,
     }  # fmt: skip
 
 
@@ -199,6 +200,7 @@ def test_the_page_holds_the_figures():
     assert "| planes, from yuv420 | 3 | +1.0 | +1.0 to +1.0 | within 1 point |" in page
     assert "To 40% top-1" in page
     assert "Some CPU" in page
+    assert "Beside it: torch 2.13.0." in page
     assert len(page.split("## What this shows")[1].split(". ")) == 5
     single = learning_page(lines({feed: scores[:1] for feed, scores in FINALS.items()}))
     assert "95% interval" not in single
