@@ -24,7 +24,16 @@ from convert.durable_files import write_output
 from tinydarknet.run_folder.paths import git_revision
 
 _CPUINFO = Path("/proc/cpuinfo")
-_REPORTED_PACKAGES = ("mindspore", "numpy", "numba", "opencv-python-headless", "pyarrow", "onnxruntime")
+_REPORTED_PACKAGES = (
+    "mindspore",
+    "numpy",
+    "numba",
+    "opencv-python-headless",
+    "pyarrow",
+    "onnxruntime",
+    "torch",
+    "torchvision",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
