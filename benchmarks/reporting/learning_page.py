@@ -38,17 +38,19 @@ Tiny-DarkNet trained from scratch on Imagenette (ten classes of ImageNet, 9,469 
 1,966 of its 3,925 validation photographs, every second by name), with one recipe, from four feeds: this project's planes and
 jpeg, MindSpore's own operators on the original files, and PyTorch with torchvision's transforms (the same network, initial
 weights, learning rates, crops, flips and jitter's ranges). Evaluation is the same in all: the centre crop of 224/256 of the
-short side. `python benchmarks/learning.py --source IMAGENETTE --json FILE` trains; started again, it goes on.
+short side. Runs at 32 pixels read the same photographs shrunk to 32 pixels, as PNG: what becomes of CIFAR-10's colours.
+`python benchmarks/learning.py --source IMAGENETTE --json FILE` trains; started again, it goes on.
 """
 
 _CLOSING = """\
 ## What this shows, and what it does not
 
 A network learns from the planes and jpeg feeds on real photographs, from random weights, and the table of differences says how
-closely that follows MindSpore's own operators. The interval counts what seeds do; {resolution}. No training on all of ImageNet
-was done here, and few epochs on ten classes say nothing about 1,000 classes and hundreds of epochs. Nothing here ran on an
-Ascend, where the network is faster and the feed's share of the time another. Wall time was taken on two cores that others
-were using too, so CPU seconds are the figure to compare.
+closely that follows MindSpore's own operators. The interval counts what seeds do;
+{resolution}.
+No training on all of ImageNet was done here, and few epochs on ten classes say nothing about 1,000 classes and hundreds of
+epochs. Nothing here ran on an Ascend, where the network is faster and the feed's share of the time another. Wall time was
+taken on two cores that others were using too, so CPU seconds are the figure to compare.
 """
 
 
@@ -122,7 +124,7 @@ class PairedDifference:
             return f"within {GOAL_POINTS:g} point"
         if abs(self.mean) - self.half_width > GOAL_POINTS:
             return f"more than {GOAL_POINTS:g} point"
-        return "undecided: the interval is too wide"
+        return "undecided: the interval is too wide" if self.pairs > 1 else "one pair cannot tell"
 
 
 def difference(curves: Sequence[Curve], feed: str, baseline: str) -> PairedDifference | None:
@@ -230,8 +232,9 @@ def _differences(curves: Sequence[Curve]) -> str:
     rows = []
     for feed, name in FEEDS.items():
         found = difference(curves, feed, BASELINE) if feed != BASELINE else None
-        if found is not None and found.pairs > 1:
-            interval = f"{found.mean - found.half_width:+.1f} to {found.mean + found.half_width:+.1f}"
+        if found is not None:
+            ends = (found.mean - found.half_width, found.mean + found.half_width)
+            interval = f"{ends[0]:+.1f} to {ends[1]:+.1f}" if found.pairs > 1 else "none"
             rows.append([name, str(found.pairs), f"{found.mean:+.1f}", interval, found.verdict])
     if not rows:
         return ""
@@ -245,7 +248,7 @@ def _differences(curves: Sequence[Curve]) -> str:
     images = curves[0].last["total"]
     deviation = 100 * np.sqrt(0.25 / images)
     return (
-        f"PairedDifference from MindSpore's own operators at the same seed (Student's t over the pairs; one evaluation of {images:,} "
+        f"Difference from MindSpore's own operators at the same seed (Student's t over the pairs; one evaluation of {images:,} "
         f"images\nhas itself a standard deviation of up to {deviation:.1f} points):\n\n{table(heads, rows)}\n"
     )
 
@@ -290,8 +293,8 @@ def _where_time_goes(curves: Sequence[Curve]) -> str:
     (torch_s, workers_s), (planes_s, _) = per_epoch["torch"], per_epoch["planes"]
     return (
         f"Of PyTorch's {torch_s:.0f} CPU seconds an epoch its DataLoader's workers took {workers_s:.0f}, the network "
-        f"{torch_s - workers_s:.0f}; MindSpore's network and the planes feed took {planes_s:.0f} together. Photographs of "
-        "224x224 pixels\nare cheap to decode; ImageNet's own are ten times as large.\n\n"
+        f"{torch_s - workers_s:.0f}; MindSpore's\nnetwork and the planes feed took {planes_s:.0f} together. Photographs of "
+        "224x224 pixels are cheap to decode; ImageNet's own are\nten times as large.\n\n"
     )
 
 
