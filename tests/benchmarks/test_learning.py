@@ -201,7 +201,7 @@ def test_the_page_holds_the_figures():
     assert "To 40% top-1" in page
     assert "Some CPU" in page
     assert "Beside it: torch 2.13.0." in page
-    assert len(page.split("## What this shows")[1].replace("\n", " ").split(". ")) == 5
+    assert len(page.split("## What this shows")[1].replace("\n", " ").strip().split(". ")) == 5
     single = learning_page(lines({feed: scores[:1] for feed, scores in FINALS.items()}))
     assert "| planes, from yuv420 | 1 | +1.0 | none | one pair cannot tell |" in single
     assert "no difference can be told from chance" in single
