@@ -9,6 +9,11 @@ epoch is in the file is left out; one that was cut off goes on from its checkpoi
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import dataclasses
 import json

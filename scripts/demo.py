@@ -8,6 +8,11 @@ Everything lands in a new folder, runs/demo-<time>, and stays there to be looked
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import json
 import shlex
 import subprocess
