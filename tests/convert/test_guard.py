@@ -19,6 +19,7 @@ from convert.signals import stopping
 
 ROOT = Path(__file__).resolve().parents[2]
 PREAMBLE = (
+    "import os\n"
     "from dataclasses import dataclass\n"
     "from convert.cli import Command, main_single\n"
     "@dataclass(frozen=True)\n"
@@ -75,6 +76,11 @@ def test_the_guard_is_the_first_thing_that_every_command_does():
     for path in commands:
         first = ast.parse(path.read_text()).body[2]  # behind the docstring and __future__
         assert ast.unparse(first) == guard, path
+
+
+def test_too_few_open_files_are_told():
+    done = program("[os.pipe() for _ in range(20)] and None", shell="ulimit -n 24;")
+    assert (done.returncode, b"raise the limit (ulimit -n 1024)" in done.stderr) == (1, True), done.stderr
 
 
 def test_a_working_folder_that_is_gone_is_told(tmp_path):
