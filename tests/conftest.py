@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -114,6 +116,14 @@ def real_images() -> Path:
     if not REAL_IMAGES.is_dir():
         pytest.skip("the real images are not at hand")
     return REAL_IMAGES
+
+
+@pytest.fixture
+def must_not_hang():
+    """End the process, with every thread's stack, where a test waits for threads that are not Python's for minutes."""
+    faulthandler.dump_traceback_later(300, exit=True, file=sys.__stderr__)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)
