@@ -152,7 +152,7 @@ def _prepared(device: Device, data: str, **options: Any) -> tuple[Run, TrainStep
     folder = Path(data)
     config = TrainConfig(
         data_path=folder, run_dir=Path(f"probe-{device.rank}-{time.time_ns()}"), batch_size=BATCH, image_height=SIZE,
-        image_width=SIZE, lr_init=0.02, epoch_size=1, **options,
+        image_width=SIZE, lr_init=0.02, epoch_size=100, **options,
     )  # fmt: skip
     run, _ = assemble(config, device, load_manifest(folder))
     feed = TrainingData(run).feed(Segment(0, 1, SIZE))

@@ -50,20 +50,17 @@ class Workplace:
             CheckError: it ended with a status, where that is checked, or not in time.
         """
         command = [sys.executable, *map(str, words)]
+        name = " ".join(command[2:4]) if words[0] == "-m" else "the launcher"
         try:
             done = subprocess.run(
                 command, cwd=self.folder, capture_output=True, text=True, errors="replace", timeout=timeout_s,
                 check=False, env=self.environment,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            raise CheckError(
-                f"{' '.join(map(str, words[:3]))} did not end in {timeout_s:.0f} s", "see its log"
-            ) from error
+            raise CheckError(f"{name} did not end in {timeout_s:.0f} s", "see its log") from error
         if check and done.returncode:
             said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_OUTPUT_LINES:])
-            raise CheckError(
-                f"{' '.join(map(str, words[:3]))} ended with {done.returncode}: {said}", "see the lines above"
-            )
+            raise CheckError(f"{name} ended with {done.returncode}: {said}", "see the lines above")
         return done
 
     @property
