@@ -23,6 +23,8 @@ SABOTAGE = """
 from tinydarknet.evaluate import __main__, evaluation
 from tinydarknet.feed import Rank
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 open_honestly = evaluation.open_eval_feed
 evaluation.open_eval_feed = lambda data, *, rank, **others: open_honestly(data, rank=Rank(0, of=rank.of), **others)
 __main__.main()

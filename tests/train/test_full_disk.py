@@ -16,6 +16,8 @@ from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.run_folder.log_writer import Reporter
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 
 @contextlib.contextmanager
 def files_of_at_most(size_bytes):

@@ -15,6 +15,8 @@ from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.launch import LAUNCHER_VARIABLE, LaunchOptions, launch, marked_processes
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 
 def finished(launcher):
     """How it ended; nothing that it started may run on."""
