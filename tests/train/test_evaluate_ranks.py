@@ -15,6 +15,8 @@ from train_making import free_port
 from tinydarknet.evaluate.__main__ import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 IMAGES = 27
 WORST = 5
 
@@ -22,8 +24,6 @@ WORST = 5
 SABOTAGE = """
 from tinydarknet.evaluate import __main__, evaluation
 from tinydarknet.feed import Rank
-
-pytestmark = pytest.mark.usefixtures("short_network")
 
 open_honestly = evaluation.open_eval_feed
 evaluation.open_eval_feed = lambda data, *, rank, **others: open_honestly(data, rank=Rank(0, of=rank.of), **others)
