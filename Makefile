@@ -1,6 +1,7 @@
 # Everything a person does here, by name. `make help` lists it.
 #
 #   make demo                        the whole path on a built-in sample: no ImageNet, no accelerator
+#   make demo IMAGENET=dir           the same on a small part of your photographs
 #   make mindrecord IMAGENET=dir     dir holds train/ and val/
 #   make train train-8p eval export report bench     on ImageNet once IMAGENET is given, else on the sample
 #   make report RUN=dir              a page about a training run
@@ -57,7 +58,7 @@ CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
 # a run folder that holds a run is resumed
 resume = $(if $(wildcard $(1)/config.json),--resume)
 
-.PHONY: help setup demo test test-fast test-clients lint fmt mindrecord train train-8p eval export report bench bench-peers bench-publish bench-report
+.PHONY: help setup demo test test-fast test-clients lint fmt mindrecord train train-8p eval export report bench bench-peers bench-learning bench-publish bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -65,7 +66,7 @@ help:  ## list the targets
 setup: $(READY)  ## install everything into .venv, if it is not there
 
 demo: $(READY)  ## the whole path on a built-in sample, under 6 minutes on 2 cores: convert, train, evaluate, export, time
-	$(BIN)/python scripts/demo.py
+	$(BIN)/python scripts/demo.py $(if $(IMAGENET),--imagenet $(IMAGENET))
 
 test: $(READY)  ## run the tests, some minutes on 2 cores (ARGS="--durations 20" lists the slowest)
 	$(BIN)/python -m pytest -m 'not slow' -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -111,6 +112,9 @@ bench: mindrecord  ## measure the conversion, the feeds and the training step; r
 
 bench-peers: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure other toolkits' loaders beside the feeds, in an environment of their own (some GB)
 	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
+
+bench-learning: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## train from every feed and in PyTorch, three seeds of each, on photographs in IMAGENET=dir: hours on 2 cores
+	$(BIN)/python benchmarks/learning.py --source $(SOURCE) --json $(RESULTS)/learning.jsonl --folder $(DATA)/learning $(ARGS)
 
 bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure everything (about 10 minutes) and render the documents from it
 	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/planes --classes $(CLASSES)

@@ -10,6 +10,11 @@ JSON are written as they are measured. *The path --device cuda was tried with Py
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import importlib.util
 import itertools
@@ -25,8 +30,9 @@ from typing import Any, Literal
 
 from benchmarks.instruments.clock import cpu_seconds
 from benchmarks.instruments.harness import BenchmarkOptions, environment
+from benchmarks.peer_loaders.torchvision_loader import import_torchvision
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError, require_at_least, require_positive
 
 Batches = Iterator[Any]
@@ -82,7 +88,7 @@ def measure(options: ClientsOptions) -> int:
         lines.append(json.dumps({"benchmark": "clients", **result, "environment": environment()}))
         print(lines[-1], flush=True)
         if options.json is not None:
-            write_bytes(options.json, ("\n".join(lines) + "\n").encode())
+            write_output(options.json, ("\n".join(lines) + "\n").encode())
 
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(sys.stderr):
@@ -153,19 +159,6 @@ def _image_folder_batches(options: ClientsOptions, images: Path, workers: int) -
     if not len(loader):
         raise UserError(f"{images} has fewer than {options.batch_size} images: take a smaller --batch-size")
     return itertools.chain.from_iterable(loader for _ in itertools.count())
-
-
-def import_torchvision() -> None:
-    """Import it also where its compiled part does not fit this build of PyTorch: nothing here uses that part."""
-    import torch
-
-    for name in ("nms", "qnms", ""):
-        try:
-            import torchvision  # noqa: F401
-        except RuntimeError:
-            if not name:
-                raise
-            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def _mindspore_batches(options: ClientsOptions, images: Path, workers: int) -> Batches:

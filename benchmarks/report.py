@@ -1,19 +1,25 @@
-"""Results -> docs/benchmarks.md with its plots, and the READMEs' table. Measures nothing; run twice, it changes nothing.
+"""Results -> docs/benchmarks.md and docs/learning.md with their plots, and the READMEs' table. Measures nothing; run twice, it changes nothing.
 
 python benchmarks/report.py --results benchmarks/results/published
 """
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reporting.documents import benchmarks_page, readme_table
+from benchmarks.reporting.learning_page import learning_page
 from benchmarks.reporting.markdown import Language
 from benchmarks.reporting.markers import replace_between
-from benchmarks.reporting.results import load_results
+from benchmarks.reporting.results import load_results, of_benchmark
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,8 +51,10 @@ def render(options: RenderOptions) -> dict[Path, bytes]:
     except ImportError as error:
         raise UserError(f"{error.name} is not installed: pip install 'tinydarknet[plots]'") from error
     docs = options.root / "docs"
-    files = {docs / "benchmarks" / name: drawing for name, drawing in plots.items()}
+    files = {docs / name: drawing for name, drawing in plots.items()}
     files[docs / "benchmarks.md"] = benchmarks_page(results).encode()
+    if learning := of_benchmark(results, "learning"):
+        files[docs / "learning.md"] = learning_page(learning).encode()
     for name, language in READMES.items():
         path = options.root / name
         text = replace_between(path.read_text("utf-8"), MARKER, readme_table(results, language), str(path))
@@ -58,7 +66,7 @@ def _main(options: RenderOptions) -> None:
     for path, content in render(options).items():
         changed = not path.is_file() or path.read_bytes() != content
         if changed:
-            write_bytes(path, content)
+            write_output(path, content)
         print(f"{'written' if changed else 'unchanged'}: {path.relative_to(options.root)}")
 
 

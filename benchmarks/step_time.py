@@ -9,6 +9,11 @@ Without --data it runs on the built-in sample. The readable summary goes to stde
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import dataclasses
 import statistics
@@ -257,7 +262,7 @@ def _main(options: StepTimeOptions) -> int:
 def _launch(options: StepTimeOptions, data: Path, folder: Path) -> int:
     """Run this program as every rank; show what the first of them wrote."""
     from benchmarks.instruments.ports import free_port
-    from convert.durable_files import write_bytes
+    from convert.durable_files import write_output
     from tinydarknet.launch import LaunchOptions, launch
 
     output = folder / "result.json"
@@ -266,7 +271,7 @@ def _launch(options: StepTimeOptions, data: Path, folder: Path) -> int:
     if status == 0:
         print(output.read_text(), end="", file=sys.__stdout__, flush=True)
         if options.json is not None:
-            write_bytes(options.json, output.read_bytes())
+            write_output(options.json, output.read_bytes())
     return status
 
 

@@ -82,6 +82,7 @@ COMMANDS = {
     "benchmarks/open_rate.py": [],
     "benchmarks/peers.py": ["--source", "source"],
     "benchmarks/scaling.py": ["--data", "dataset"],
+    "benchmarks/learning.py": ["--source", "source", "--json", "results.jsonl"],
     "benchmarks/predict_step.py": [],
     "benchmarks/clients.py": [],
     "benchmarks/compare.py": ["old.jsonl", "new.jsonl"],

@@ -26,6 +26,8 @@ class Chip:
     has_bfloat16: bool
     clamps: bool
     """float16 arithmetic ends at 65,504 instead of infinity, which only the status register tells (mindspore/amp.py)."""
+    decodes_jpeg: bool
+    """MindSpore's dataset operators run on it: Ascend910B and Ascend910_93 alone (map_op.cc, InitResource)."""
 
     @property
     def hides_overflow(self) -> bool:
@@ -36,9 +38,9 @@ class Chip:
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("ascend910", has_bfloat16=False, clamps=True),
-        Chip("ascend910b", has_bfloat16=True, clamps=False),
-        Chip("ascend910_93", has_bfloat16=True, clamps=False),
+        Chip("ascend910", has_bfloat16=False, clamps=True, decodes_jpeg=False),
+        Chip("ascend910b", has_bfloat16=True, clamps=False, decodes_jpeg=True),
+        Chip("ascend910_93", has_bfloat16=True, clamps=False, decodes_jpeg=True),
     )
 }
 

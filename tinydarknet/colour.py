@@ -109,14 +109,6 @@ def rgb_from_planes(y: np.ndarray, uv: np.ndarray, colour: np.ndarray) -> np.nda
     return (np.einsum("bij,bjhw->bihw", colour[:, :, :3], ycc) + colour[:, :, 3, None, None]).astype(np.float32)
 
 
-def matrices_for_rgb(matrices: np.ndarray) -> np.ndarray:
-    """The same maps for pixels that are RGB already, float32 [B, 3, 4]."""
-    ycc_from_rgb = np.linalg.inv(RGB_FROM_YCC)
-    linear = matrices[:, :, :3] @ ycc_from_rgb
-    offset = matrices[:, :, 3] + CHROMA_CENTRE * (matrices[:, :, 1] + matrices[:, :, 2])
-    return np.concatenate([linear, offset[:, :, None]], axis=2).astype(np.float32)
-
-
 def _turns_about_grey(hue: np.ndarray) -> np.ndarray:
     """Rotations of RGB about (1, 1, 1) by Rodrigues' formula, float64 [B, 3, 3]; red turns towards green."""
     angle = 2 * np.pi * hue[:, None, None]

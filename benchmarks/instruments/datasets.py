@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from convert.dataset import Dataset
     from convert.image.encoding import EncodingName
 
-MeasuredFeed = Literal["planes", "host", "host_jpeg", "reference"]
+MeasuredFeed = Literal["planes", "host", "host_jpeg", "dvpp_on_cpu", "reference"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ FEED_KINDS: dict[MeasuredFeed, FeedKind] = {
     "planes": FeedKind("planes", "yuv420"),
     "host": FeedKind("host", "original"),
     "host_jpeg": FeedKind("host", "jpeg"),
+    "dvpp_on_cpu": FeedKind("dvpp_on_cpu", "original"),
     "reference": FeedKind("reference", "original"),
 }
 _JPEG_QUALITY = 95

@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks.instruments.clock import cpu_seconds, wall_seconds_since_start
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from tinydarknet.run_folder.paths import git_revision
 
 _REPORTED_PACKAGES = ("mindspore", "numpy", "numba", "opencv-python-headless", "pyarrow", "onnxruntime")
@@ -46,7 +46,7 @@ def emit(results: Sequence[Mapping[str, Any]], json_path: Path | None) -> None:
     lines = [json.dumps({**result, **shared}) for result in results]
     print("\n".join(lines), flush=True)
     if json_path is not None:
-        write_bytes(json_path, ("\n".join(lines) + "\n").encode())
+        write_output(json_path, ("\n".join(lines) + "\n").encode())
 
 
 def anonymous_memory_mb() -> float:

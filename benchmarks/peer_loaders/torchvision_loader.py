@@ -21,6 +21,19 @@ def transforms(image_size: int) -> Any:
     return v2.Compose([v2.RandomResizedCrop(image_size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
 
 
+def import_torchvision() -> None:
+    """Import it also where its compiled part does not fit this build of PyTorch: nothing here uses that part."""
+    import torch
+
+    for name in ("nms", "qnms", ""):
+        try:
+            import torchvision  # noqa: F401
+        except RuntimeError:
+            if not name:
+                raise
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
 class _Torchvision(ReadsFiles):
     gives = "uint8 [B, 3, S, S]"
 

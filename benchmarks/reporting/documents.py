@@ -56,7 +56,7 @@ def readme_table(results: Sequence[Result], language: Language) -> str:
 def benchmarks_page(results: Sequence[Result]) -> str:
     """The whole of docs/benchmarks.md; sections without results are left out."""
     sections = [
-        _HEAD + "\n" + _machine(results),
+        _HEAD + "\n" + markdown.machine([result for result in results if result["benchmark"] != "learning"]),
         _peers(of_benchmark(results, "peers")),
         _feeds(of_benchmark(results, "feed_rate")),
         _conversion(of_benchmark(results, "convert_rate")),
@@ -66,27 +66,6 @@ def benchmarks_page(results: Sequence[Result]) -> str:
         _scaling(of_benchmark(results, "scaling")),
     ]
     return "\n".join(section for section in sections if section)
-
-
-def _machine(results: Sequence[Result]) -> str:
-    found = [result["environment"] for result in results]
-    if not found:
-        return "There are no results yet.\n"
-    loads = [environment["load_1min"] for environment in found]
-    machines = sorted({f"{environment['cores']} cores of {environment['cpu']}" for environment in found})
-    versions = sorted({f"{name} {version}" for env in found for name, version in env["versions"].items() if version})
-    revisions = sorted({environment["git"][:12] + environment["git"][40:] for environment in found})
-    days = sorted({environment["measured_at"][:10] for environment in found})
-    lines = [
-        f"Machine: {'; '.join(machines)}. Versions: Python {found[0]['python']}, {', '.join(versions)}.",
-        f"Revision of the source: {', '.join(revisions)}. Measured on {', '.join(days)}.",
-    ]
-    if max(loads) > 1.5 * found[0]["cores"]:
-        lines.append(
-            f"The machine was shared: its load average was {min(loads):.1f} to {max(loads):.1f} on {found[0]['cores']} cores. "
-            "Trust figures per core-second, and ratios within one table; not images/s and milliseconds."
-        )
-    return "\n".join(lines) + "\n"
 
 
 def _peers(peers: Sequence[Result]) -> str:

@@ -45,6 +45,28 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows))
 
 
+def machine(results: Sequence[Result]) -> str:
+    """Where and when results were measured, of what revision, and whether the machine was shared."""
+    found = [result["environment"] for result in results]
+    if not found:
+        return "There are no results yet.\n"
+    loads = [environment["load_1min"] for environment in found]
+    machines = sorted({f"{environment['cores']} cores of {environment['cpu']}" for environment in found})
+    versions = sorted({f"{name} {version}" for env in found for name, version in env["versions"].items() if version})
+    revisions = sorted({environment["git"][:12] + environment["git"][40:] for environment in found})
+    days = sorted({environment["measured_at"][:10] for environment in found})
+    lines = [
+        f"Machine: {'; '.join(machines)}. Versions: Python {found[0]['python']}, {', '.join(versions)}.",
+        f"Revision of the source: {', '.join(revisions)}. Measured on {', '.join(days)}.",
+    ]
+    if max(loads) > 1.5 * found[0]["cores"]:
+        lines.append(
+            f"The machine was shared: its load average was {min(loads):.1f} to {max(loads):.1f} on {found[0]['cores']} cores. "
+            "Trust figures per core-second, and ratios within one table; not images/s and milliseconds."
+        )
+    return "\n".join(lines) + "\n"
+
+
 def rough(value: float) -> str:
     """A number as it can be trusted: three digits, none behind the point from 100 on."""
     if value >= 100:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from convert import __version__
 from convert.dataset import classes, mindrecord
 from convert.dataset.manifest import ClassEntry
+from convert.errors import UserError
 from convert.job.options import RunOptions
 from convert.job.shard import ShardTask
 from convert.sources import Source, open_source
@@ -131,8 +132,13 @@ def prepare(options: RunOptions) -> Conversion:
     """Look at the source, give labels, plan the shards.
 
     Raises:
-        UserError: the source or its labels are at fault.
+        UserError: the source or its labels are at fault, or the output lies in the source.
     """
+    if options.source.resolve() in options.output.resolve().parents:
+        raise UserError(
+            f"{options.output} lies in the source {options.source}, which is to hold one split and nothing else: name a folder "
+            "elsewhere"
+        )
     table = classes.table_for(options.classes, force_order=options.force_labels)
     source = open_source(
         options.source,

@@ -6,17 +6,15 @@ from pathlib import Path
 
 import pytest
 from test_benchmarks import run
+from test_learning import ENVIRONMENT, FINALS, lines
 
 from benchmarks.compare import compare, other_machine
+from benchmarks.reporting.learning_page import learning_page
 from benchmarks.reporting.markers import replace_between
 from benchmarks.reporting.results import load_results, of_benchmark
 from convert.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {
-    "cpu": "Some CPU", "cores": 4, "load_1min": 1.0, "python": "3.11.7", "versions": {"mindspore": "2.8.0"},
-    "git": "0123456789abcdef0123456789abcdef01234567", "measured_at": "2026-01-02T03:04:05Z",
-}  # fmt: skip
 
 
 def rates(median: float) -> dict[str, float]:
@@ -63,6 +61,7 @@ RESULTS = [
     peer("reference", 200.0, ours=True),
     peer("ffcv-raw", None),
     CONVERT_SCALING,
+    *lines(FINALS),
     *(scaling(axis, value) for axis in ("threads", "ranks", "batch", "shards", "rows") for value in (1, 1000)),
 ]
 
@@ -95,7 +94,7 @@ def test_rendering_twice_changes_nothing(rendered):
     done = run("report", "--results", results, "--root", root)
     assert files(root) == before
     assert all(line.startswith("unchanged: ") for line in done.stdout.splitlines())
-    assert len(done.stdout.splitlines()) == 7
+    assert len(done.stdout.splitlines()) == 10
 
 
 def test_the_readmes_hold_the_measured_figures(rendered):
@@ -126,12 +125,12 @@ def test_the_page_holds_workers_against_loops(rendered):
 
 def test_plots_are_small_self_contained_and_linked(rendered):
     root, _ = rendered
-    page = (root / "docs" / "benchmarks.md").read_text()
-    plots = sorted((root / "docs" / "benchmarks").glob("*.svg"))
-    assert [plot.name for plot in plots] == ["budget.svg", "jitter.svg", "peers.svg", "scaling.svg"]
+    plots = sorted((root / "docs").glob("*/*.svg"))
+    of_benchmarks = ["budget.svg", "jitter.svg", "peers.svg", "scaling.svg"]
+    assert [plot.name for plot in plots] == [*of_benchmarks, "cpu_seconds.svg", "epochs.svg"]
     for plot in plots:
-        text = plot.read_text()
-        assert f"benchmarks/{plot.name})" in page
+        text, page = plot.read_text(), plot.parent.with_suffix(".md").read_text()
+        assert f"{plot.parent.name}/{plot.name})" in page
         assert len(text) < 60_000
         assert "<dc:date>" not in text
         assert not re.search(r'(href|src)="https?:', text)
@@ -142,6 +141,8 @@ def test_what_is_published_is_what_the_documents_show():
     from benchmarks.reporting.documents import benchmarks_page, readme_table
 
     results = load_results(ROOT / "benchmarks" / "results" / "published")
+    if learning := of_benchmark(results, "learning"):
+        assert (ROOT / "docs" / "learning.md").read_text("utf-8") == learning_page(learning)
     assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == benchmarks_page(results)
     assert readme_table(results, "en") in (ROOT / "README.md").read_text("utf-8")
     assert readme_table(results, "zh") in (ROOT / "README_CN.md").read_text("utf-8")

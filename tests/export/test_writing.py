@@ -153,6 +153,8 @@ def test_a_failed_export_keeps_what_was_there(fitted, tmp_path, monkeypatch):
         ({"batch": 0}, "at least 1 or dynamic"),
         ({"file_format": ()}, "at least one format"),
         ({"onnx_filename": "../x.onnx"}, "plain file name"),
+        ({"onnx_filename": "model"}, r"must end in \.onnx, by which its readers know it"),
+        ({"mindir_filename": "x.MINDIR"}, r"must end in \.mindir"),
         ({"int8_filename": "tinydarknet.onnx"}, "differ from each other"),
         ({"int8": True, "file_format": ("mindir",)}, "must name onnx"),
         ({"int8": True}, "val_data_path to be scored on"),

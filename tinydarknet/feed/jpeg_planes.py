@@ -41,7 +41,7 @@ from tinydarknet.feed.jpeg_window import (
     WIDTH,
     cut_window,
 )  # fmt: skip
-from tinydarknet.feed.kernels import resize_window, shrink_window
+from tinydarknet.feed.kernels import fit_window
 
 _GREY_CHROMA = 128
 
@@ -168,23 +168,13 @@ def _make_planes(
         top, left = boxes[place, 0] - result[TOP], boxes[place, 1] - result[LEFT]
         height, width = boxes[place, 2], boxes[place, 3]
         area, flip = by_area[place], flips[place]
-        _resize(planes[0] + top * planes[3] + left, 0, planes[3], height, width, flip, area, y[place])
+        fit_window(planes[0] + top * planes[3] + left, 0, planes[3], height, width, flip, area, y[place])
         if down:
             start = planes[1] + top // down * planes[4] + left // across
             height, width = max(1, height // down), max(1, width // across)
-            _resize(start, planes[2] - planes[1], planes[4], height, width, flip, area, uv[place])
+            fit_window(start, planes[2] - planes[1], planes[4], height, width, flip, area, uv[place])
         else:
             uv[place] = _GREY_CHROMA
-
-
-@compiled
-def _resize(
-    address: int, next_plane: int, stride: int, height: int, width: int, flip: bool, by_area: bool, out: np.ndarray
-) -> None:
-    if by_area:
-        shrink_window(address, next_plane, stride, height, width, flip, out)
-    else:
-        resize_window(address, next_plane, stride, height, width, flip, out)
 
 
 def _decode_with_opencv(records: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from convert.dataset import Dataset
 from convert.errors import BadValueError, UserError
-from tinydarknet.ascend import DRIVER
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.batch_plan import Planner
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
     from mindspore.dataset import Dataset as MindSporeDataset
 
     from tinydarknet.feed.batch_fill import StageTimer
+    from tinydarknet.feed.crops import Cropper
+    from tinydarknet.feed.dvpp import DecodingRates
 
-
-FeedName = Literal["auto", "planes", "dvpp", "host", "reference"]
+FeedName = Literal["auto", "planes", "dvpp", "dvpp_on_cpu", "host", "reference"]
 ImagesName = Literal["planes", "rgb", "rgb_uint8"]
 
 
@@ -38,21 +38,21 @@ class Choice:
     sentence: str
 
 
-def hardware_problem() -> str | None:
-    """Why this host cannot decode by hardware; None if it can."""
-    if not DRIVER.exists():
-        return "there is no Ascend driver"
-    try:
-        from tinydarknet.feed.dvpp import device_problem
-    except ImportError:
-        return "MindSpore is not installed"
-    return device_problem()
-
-
 def choose_feed(
-    wanted: FeedName, encoding: str, directory: Path, problem: Callable[[], str | None] = hardware_problem
+    wanted: FeedName,
+    encoding: str,
+    directory: Path,
+    problem: Callable[[], str | None],
+    measure: Callable[[], DecodingRates],
 ) -> Choice:
     """Pick the feed for a dataset of this encoding.
+
+    Args:
+        wanted: by the user.
+        encoding: of the dataset.
+        directory: of the dataset, for messages.
+        problem: why this process cannot decode by hardware, None if it can; asked only where it matters.
+        measure: how fast hardware and host decode; "auto" takes the hardware only if it is faster.
 
     Raises:
         UserError: the wanted feed cannot read it, or needs hardware that is not there.
@@ -63,22 +63,28 @@ def choose_feed(
             f"or convert to the encoding {'yuv420' if wanted == 'planes' else 'original'}",
             "feed",
         )
+    images = f"the dataset's {encoding} images"
     if encoding == "yuv420":
         return Choice("planes", "feed planes: the dataset stores yuv420, nothing is left to decode")
     if wanted == "reference":
         return Choice("reference", "feed reference: the baseline, as asked for")
     if wanted == "host":
-        return Choice("host", f"feed host: the processors decode the dataset's {encoding} images, as asked for")
+        return Choice("host", f"feed host: the processors decode {images}, as asked for")
+    if wanted == "dvpp_on_cpu":
+        return Choice("dvpp_on_cpu", f"feed dvpp_on_cpu: the processors decode {images} in the hardware's pipeline")
     reason = problem()
-    if reason is None:
-        return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes the dataset's {encoding} images")
     if wanted == "dvpp":
-        raise UserError(
-            f"the feed dvpp cannot be used, {reason}: take the feed host, or convert to the encoding yuv420", "feed"
-        )
-    return Choice(
-        "host", f"feed host: the processors decode the dataset's {encoding} images, not the hardware: {reason}"
-    )
+        if reason is not None:
+            raise UserError(
+                f"the feed dvpp cannot be used, {reason}: take the feed host, or convert to the encoding yuv420", "feed"
+            )
+        return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes {images}, as asked for")
+    if reason is None:
+        rates = measure()
+        if rates.dvpp > rates.host:
+            return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes {images}, {rates}")
+        reason = f"it decodes {rates}"
+    return Choice("host", f"feed host: the processors decode {images}, not the hardware: {reason}")
 
 
 class Feed(Protocol):
@@ -86,7 +92,7 @@ class Feed(Protocol):
 
     Attributes:
         columns: the names of a batch's arrays: `image_columns`, then "label" and "id".
-        image_columns: ("y", "uv", "colour"), or ("image",) for RGB, or ("pixels", "colour") from Ascend's hardware.
+        image_columns: ("y", "uv", "colour"), or ("image",) for RGB.
         steps: batches that it yields.
         steps_per_epoch: batches of an epoch; in evaluation `steps`.
         stream: which rows come when.
@@ -252,25 +258,31 @@ def _feed_for(
     timer: StageTimer | None = None,
 ) -> Feed:
     # here, because they load OpenCV and numba, which nobody waits for who asks for --help
-    from tinydarknet.feed.batch_fill import BatchFiller, PlaneImages, RgbImages
+    from tinydarknet.feed.batch_fill import BatchFiller, BatchImages, PlaneImages, RgbImages
+    from tinydarknet.feed.dvpp import DvppFeed, hardware_problem, measured_rates
 
     records = planner.records
     encoding = records.manifest.encoding.name
-    if images != "planes" and feed == "auto" and encoding != "yuv420":
-        feed = "host"
-    choice = choose_feed(feed, encoding, records.directory)
-    if images not in {"dvpp": ("planes",), "reference": ("planes", "rgb")}.get(choice.feed, (images,)):
-        raise BadValueError("images", f"must be another with the feed {choice.feed}, which makes its own kind", images)
+
+    def make_images(crop: Cropper | None = None) -> BatchImages:
+        if images == "planes":
+            return PlaneImages(planner, image_size, normalization, crop)
+        return RgbImages(planner, image_size, normalization if images == "rgb" else None, crop)
+
+    def by_processors(choice: str = "") -> ThreadedFeed:
+        return ThreadedFeed(BatchFiller(planner, make_images(), timer), threads, choice)
+
+    def measure() -> DecodingRates:
+        return measured_rates(DvppFeed(planner, make_images, threads), by_processors(), encoding, threads)
+
+    choice = choose_feed(feed, encoding, records.directory, hardware_problem, measure)
     if choice.feed == "reference":
+        if images == "rgb_uint8":
+            raise BadValueError("images", "must be planes or rgb: the feed reference makes float32 RGB", images)
         from tinydarknet.feed.reference import ReferenceFeed
 
         return ReferenceFeed(records, planner.stream, image_size, normalization, planner.augmentation, threads)
-    if choice.feed == "dvpp":
-        from tinydarknet.feed.dvpp import DvppImages
-
-        filler = BatchFiller(planner, DvppImages(planner, image_size, normalization), timer)
-    elif images == "planes":
-        filler = BatchFiller(planner, PlaneImages(planner, image_size, normalization), timer)
-    else:
-        filler = BatchFiller(planner, RgbImages(planner, image_size, normalization if images == "rgb" else None), timer)
-    return ThreadedFeed(filler, threads, choice.sentence)
+    if choice.feed in ("dvpp", "dvpp_on_cpu"):
+        where = "Ascend" if choice.feed == "dvpp" else "CPU"
+        return DvppFeed(planner, make_images, threads, choice.sentence, timer, where)
+    return by_processors(choice.sentence)
