@@ -6,8 +6,6 @@ from model_making import CLASSES
 
 from tinydarknet.mindspore_hub_conf import create_network
 
-pytestmark = pytest.mark.usefixtures("short_network")
-
 
 def test_hub_makes_imagenets_network_unless_told_otherwise():
     assert create_network("tinydarknet").conv16.conv.weight.shape == (1000, 128, 1, 1)

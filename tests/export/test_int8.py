@@ -11,8 +11,6 @@ from convert.errors import UserError
 from tinydarknet.export.__main__ import export_checkpoint
 from tinydarknet.export.options import ExportOptions
 
-pytestmark = pytest.mark.usefixtures("short_network")
-
 
 @pytest.fixture(autouse=True)
 def same_on_every_processor(monkeypatch):

@@ -20,8 +20,6 @@ from tinydarknet.export.options import ExportOptions
 from tinydarknet.predict.__main__ import PredictOptions, predict
 from tinydarknet.predict.predictors import open_predictor
 
-pytestmark = pytest.mark.usefixtures("short_network")
-
 
 @pytest.fixture(scope="session")
 def pictures(tree, tmp_path_factory):

@@ -17,8 +17,6 @@ from tinydarknet.export.__main__ import export_checkpoint
 from tinydarknet.export.design import fold_batch_norms
 from tinydarknet.export.options import ExportOptions
 
-pytestmark = pytest.mark.usefixtures("short_network")
-
 
 def export(checkpoint, out, *formats, **options):
     export_checkpoint(ExportOptions(checkpoint_path=checkpoint, out_dir=out, file_format=formats, **options))
