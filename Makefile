@@ -58,7 +58,7 @@ CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
 # a run folder that holds a run is resumed
 resume = $(if $(wildcard $(1)/config.json),--resume)
 
-.PHONY: help setup demo test test-fast test-clients lint fmt mindrecord train train-8p eval export report bench bench-peers bench-learning bench-publish bench-report
+.PHONY: help setup demo test test-fast test-clients lint fmt mindrecord train train-8p eval export report bench bench-peers bench-clients bench-learning bench-publish bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -113,10 +113,13 @@ bench: mindrecord  ## measure the conversion, the feeds and the training step; r
 bench-peers: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure other toolkits' loaders beside the feeds, in an environment of their own (some GB)
 	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
 
+bench-clients: $(CLIENTS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure what reaches a training loop as tensors, beside torchvision's and MindSpore's own loaders
+	$(CLIENTS_VENV)/bin/python benchmarks/clients.py --images $(SOURCE)/train --json $(RESULTS)/clients.jsonl
+
 bench-learning: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## train from every feed and in PyTorch, three seeds of each, on photographs in IMAGENET=dir: hours on 2 cores
 	$(BIN)/python benchmarks/learning.py --source $(SOURCE) --json $(RESULTS)/learning.jsonl --folder $(DATA)/learning $(ARGS)
 
-bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure everything (about 10 minutes) and render the documents from it
+bench-publish: $(PEERS_READY) $(CLIENTS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure everything (about 10 minutes) and render the documents from it
 	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/planes --classes $(CLASSES)
 	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/original --classes $(CLASSES) --encoding original
 	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
@@ -128,8 +131,9 @@ bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measu
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --json $(RESULTS)/step_time_96px.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --batch-size 16 --ranks 2 --json $(RESULTS)/step_time_ranks.jsonl
 	$(BIN)/python benchmarks/scaling.py --data $(DATA)/bench/planes --json $(RESULTS)/scaling.jsonl
+	$(CLIENTS_VENV)/bin/python benchmarks/clients.py --images $(SOURCE)/train --json $(RESULTS)/clients.jsonl
 	mkdir -p $(PUBLISHED)  # only now: measured results name the revision of an unchanged tree
-	cp $(addprefix $(RESULTS)/,peers.jsonl feed_rate.jsonl convert_rate.jsonl convert_rate_scan.jsonl convert_scaling.jsonl step_time.jsonl step_time_96px.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
+	cp $(addprefix $(RESULTS)/,peers.jsonl clients.jsonl feed_rate.jsonl convert_rate.jsonl convert_rate_scan.jsonl convert_scaling.jsonl step_time.jsonl step_time_96px.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
 	$(BIN)/python benchmarks/report.py --results $(PUBLISHED)
 
 bench-report: $(READY)  ## render the documents again from the published results; measures nothing

@@ -181,15 +181,21 @@ class _Mark:
     event: Mapping[str, Any]
     wall_s: float
     cpu_s: float
+    workers_cpu_s: float
+    """The part of other processes that make batches."""
 
     def is_of(self, kind: str) -> bool:
         return self.event["event"] == kind
 
 
+_CLOCKS = ("unix_time_s", "process_cpu_s", "workers_cpu_s")
+
+
 def epochs_in(log: Path) -> list[dict[str, Any]]:
     """What a run's log.jsonl says of every epoch that has been evaluated, in order.
 
-    wall_s and cpu_s are those of the epoch's steps, the first epoch's with the compilation; eval_* of the evaluation;
+    wall_s and cpu_s are those of the epoch's steps, the first epoch's with the compilation, workers_cpu_s the part of other
+    processes that make batches (PyTorch's; this project's feeds are threads); eval_* of the evaluation;
     elapsed_* of all since the training began. What a resumed run did again counts once, a pause between not at all.
     """
     marks: list[_Mark] = []
@@ -200,7 +206,7 @@ def epochs_in(log: Path) -> list[dict[str, Any]]:
             per_epoch, toolkit = event["steps_per_epoch"], event.get("toolkit", "")
             marks = [mark for mark in marks if mark.event["step"] <= event["step"]]
         elif event["event"] != "end":
-            spent = (event[name] - previous[name] for name in ("unix_time_s", "process_cpu_s"))
+            spent = (event.get(name, 0.0) - previous.get(name, 0.0) for name in _CLOCKS)
             marks.append(_Mark(event, *spent))
         previous = event
     ends = [place for place, mark in enumerate(marks) if mark.is_of("evaluation")]
@@ -217,6 +223,7 @@ def epochs_in(log: Path) -> list[dict[str, Any]]:
             "loss": statistics.fmean(step["loss"] for step in steps),
             "wall_s": sum(mark.wall_s for mark in training),
             "cpu_s": sum(mark.cpu_s for mark in training),
+            "workers_cpu_s": sum(mark.workers_cpu_s for mark in training),
             "eval_wall_s": evaluation.wall_s,
             "eval_cpu_s": evaluation.cpu_s,
             "elapsed_wall_s": sum(mark.wall_s for mark in so_far),

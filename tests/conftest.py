@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -120,6 +122,14 @@ def short_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         shorten_network(patch)
         yield
+
+
+@pytest.fixture
+def must_not_hang():
+    """End the process, with every thread's stack, where a test waits for threads that are not Python's for minutes."""
+    faulthandler.dump_traceback_later(300, exit=True, file=sys.__stderr__)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

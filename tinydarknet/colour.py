@@ -6,7 +6,9 @@ Grey levels run from 0 to 255. A colour matrix `m` float32 [3, 4] maps a pixel b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -33,7 +35,8 @@ class Normalization:
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
-            if len(getattr(self, name)) != 3 or not np.isfinite(getattr(self, name)).all():
+            numbers = np.array(getattr(self, name), object)
+            if numbers.shape != (3,) or not all(isinstance(one, Real) and math.isfinite(one) for one in numbers):
                 raise BadValueError(name, "must be three numbers", getattr(self, name))
         if min(self.std) <= 0:
             raise BadValueError("std", "must be positive", self.std)

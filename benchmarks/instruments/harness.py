@@ -21,7 +21,16 @@ from convert.cli import Command, main_single
 from convert.durable_files import write_output
 from tinydarknet.run_folder.paths import git_revision
 
-_REPORTED_PACKAGES = ("mindspore", "numpy", "numba", "opencv-python-headless", "pyarrow", "onnxruntime")
+_REPORTED_PACKAGES = (
+    "mindspore",
+    "numpy",
+    "numba",
+    "opencv-python-headless",
+    "pyarrow",
+    "onnxruntime",
+    "torch",
+    "torchvision",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from benchmarks.instruments.clock import cpu_seconds
-from benchmarks.peer_loaders.torchvision_loader import import_torchvision
+from benchmarks.peer_loaders.torchvision_loader import augmented, import_torchvision, normalized
 from tinydarknet.model.architecture import VARIANTS, VariantName, layer_shapes
 
 CENTRE_FRACTION = 224 / 256
@@ -107,21 +107,12 @@ def loaders(order: Order) -> tuple[Any, Any, int]:
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
 
-    draws = order.augmentation
-    finish = [
-        v2.PILToTensor(),
-        v2.ToDtype(torch.float32),
-        v2.Normalize(order.mean, order.std),
-    ]
-    train = v2.Compose([
-        v2.RandomResizedCrop(
-            order.image_size, (draws["scale_min"], draws["scale_max"]), (draws["ratio_min"], draws["ratio_max"])
-        ),
-        v2.RandomHorizontalFlip(draws["flip"]),
-        v2.ColorJitter(draws["brightness"], draws["contrast"], draws["saturation"], draws["hue"]),
-        *finish,
+    val = v2.Compose([
+        v2.Resize(round(order.image_size / CENTRE_FRACTION)),
+        v2.CenterCrop(order.image_size),
+        *normalized(order.mean, order.std),
     ])  # fmt: skip
-    val = v2.Compose([v2.Resize(round(order.image_size / CENTRE_FRACTION)), v2.CenterCrop(order.image_size), *finish])
+    train = augmented(order.image_size, order.augmentation, order.mean, order.std)
     images = ImageFolder(order.train, train)
     shared = {"batch_size": order.batch_size, "num_workers": order.workers, "persistent_workers": order.workers > 0}
     shuffled = DataLoader(
@@ -137,8 +128,10 @@ class Log:
         self._stream = stream
 
     def event(self, kind: str, **fields: Any) -> None:
-        """Write one, with the time and what the process and its children have cost so far."""
-        clocks = {"unix_time_s": round(time.time(), 3), "process_cpu_s": round(cpu_seconds(), 3)}
+        """Write one, with the time, and what the process and its workers, and these alone, have cost so far."""
+        own_s, total_s = time.process_time(), cpu_seconds()
+        clocks = {"unix_time_s": round(time.time(), 3), "process_cpu_s": round(total_s, 3)}
+        clocks["workers_cpu_s"] = round(total_s - own_s, 3)
         print(json.dumps({"event": kind, **fields, **clocks}), file=self._stream, flush=True)
 
 

@@ -17,6 +17,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "convert_scaling": ("encoding", "check", "short_side", "workers"),
     "convert_scale": ("images", "shards"),
     "step_time": ("device", "ranks", "image_size", "batch_size", "threads", "slow"),
+    "clients": ("framework", "loader", "network", "from", "device", "image_size", "batch_size"),
     "peers": ("loader", "image_size", "batch_size", "workers"),
     "scaling": ("axis", "value"),
     "open_rate": ("rows", "shards", "ranks", "batch_size"),

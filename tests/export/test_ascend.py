@@ -16,7 +16,6 @@ from tinydarknet.export.options import ExportOptions
 
 STAND_IN = """#!{python}
 import sys
-
 options = dict(argument[2:].split("=", 1) for argument in sys.argv[1:])
 assert open(options["model"], "rb").read() and "aipp_op" in open(options["insert_op_conf"]).read()
 if options["soc_version"] == "AscendNone":

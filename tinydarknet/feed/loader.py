@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from convert.dataset import Dataset
-from convert.errors import BadValueError, UserError
+from convert.errors import BadValueError, UserError, check_integer
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.batch_plan import Planner
@@ -173,9 +172,12 @@ def open_train_feed(
         BadValueError: a value that cannot be used, or a dataset with fewer images than one step takes.
         UserError: no dataset, a damaged one, or one that `feed` cannot read.
     """
-    opened = _opened(dataset, batch_size, image_size, threads, images)
-    for name, value in (("epochs", epochs), ("seed", seed), ("first_step", first_step)):
-        _check_integer(name, value, least=1 if name == "epochs" else 0)
+    opened = _opened(dataset, batch_size, image_size, rank, normalization, images, feed, threads)
+    check_integer("epochs", epochs, least=1)
+    check_integer("seed", seed, least=0)
+    check_integer("first_step", first_step, least=0)
+    _check_type("augmentation", augmentation, Augmentation)
+    _check_type("health", health, HealthPolicy, RowHealth)
     per_epoch = steps_per_epoch(len(opened), batch_size, rank.of)
     if per_epoch == 0:
         raise BadValueError(
@@ -184,8 +186,13 @@ def open_train_feed(
             f"{opened.directory} has {len(opened)}",
             batch_size,
         )
+    if last_step is not None:
+        check_integer("last_step", last_step, least=first_step)
+    elif first_step > epochs * per_epoch:
+        raise BadValueError(
+            "first_step", f"must be at most epochs x steps per epoch = {epochs} x {per_epoch}", first_step
+        )
     end = epochs * per_epoch if last_step is None else last_step
-    _check_integer("last_step", end, least=first_step)
     stream = TrainingStream(len(opened), batch_size, seed, rank.number, rank.of, first_step, end)
     planner = Planner(opened, stream, augmentation, health_of(opened, health))
     return _feed_for(planner, image_size, normalization, images, feed, threads or equal_share_threads(rank.of), timer)
@@ -206,7 +213,7 @@ def open_eval_feed(
 
     What no image fills at the end has label -1 and id -1. Arguments and errors are those of `open_train_feed`.
     """
-    opened = _opened(dataset, batch_size, image_size, threads, images)
+    opened = _opened(dataset, batch_size, image_size, rank, normalization, images, feed, threads)
     stream = EvaluationStream(len(opened), batch_size, rank.number, rank.of)
     planner = Planner(opened, stream, None, RowHealth(opened, HealthPolicy()))
     return _feed_for(planner, image_size, normalization, images, feed, threads or equal_share_threads(rank.of))
@@ -218,17 +225,27 @@ def health_of(dataset: Dataset, health: HealthPolicy | RowHealth) -> RowHealth:
 
 
 def _opened(
-    dataset: str | Path | Dataset, batch_size: int, image_size: int, threads: int | None, images: str
+    dataset: str | Path | Dataset,
+    batch_size: int,
+    image_size: int,
+    rank: Rank,
+    normalization: Normalization,
+    images: str,
+    feed: str,
+    threads: int | None,
 ) -> Dataset:
-    """Check what training and evaluation are both told, then open the dataset."""
-    _check_integer("batch_size", batch_size, least=1)
-    _check_integer("image_size", image_size, least=2)
+    """Check what training and evaluation are both given, then open the dataset."""
+    check_integer("batch_size", batch_size, least=1)
+    check_integer("image_size", image_size, least=2)
     if image_size % 2:
         raise BadValueError("image_size", "must be even, so that half-size chroma fits", image_size)
     if threads is not None:
-        _check_integer("threads", threads, least=1)
-    if images not in get_args(ImagesName):
-        raise BadValueError("images", f"must be one of {', '.join(get_args(ImagesName))}", images)
+        check_integer("threads", threads, least=1)
+    _check_type("rank", rank, Rank)
+    _check_type("normalization", normalization, Normalization)
+    for name, value, names in (("images", images, get_args(ImagesName)), ("feed", feed, get_args(FeedName))):
+        if value not in names:
+            raise BadValueError(name, f"must be one of {', '.join(names)}", value)
     if isinstance(dataset, Dataset):
         return dataset
     if not isinstance(dataset, (str, os.PathLike)):
@@ -239,13 +256,9 @@ def _opened(
     return Dataset(directory)
 
 
-def _check_integer(name: str, value: object, *, least: int) -> None:
-    try:
-        fits = not isinstance(value, bool) and operator.index(value) >= least  # type: ignore[arg-type]
-    except TypeError:
-        fits = False
-    if not fits:
-        raise BadValueError(name, f"must be an integer, at least {least}", value)
+def _check_type(name: str, value: object, *kinds: type) -> None:
+    if not isinstance(value, kinds):
+        raise BadValueError(name, f"must be {' or '.join(f'a {kind.__name__}' for kind in kinds)}", value)
 
 
 def _feed_for(
