@@ -41,6 +41,9 @@ settings.load_profile("suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="skip whatever starts MindSpore or another process")
+    parser.addoption(
+        "--shared", type=Path, help="a folder of shared datasets that another session has left (--basetemp)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,9 +74,9 @@ class Share(Protocol):
 
 
 @pytest.fixture(scope="session")
-def share(tmp_path_factory: pytest.TempPathFactory) -> Share:
+def share(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Share:
     base = tmp_path_factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    root = pytestconfig.getoption("--shared") or (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
     def shared(name: str, make: Callable[[Path], object]) -> Path:
         folder, done = root / name, root / f"{name}.done"

@@ -52,17 +52,20 @@ def from_bgr(bgr: np.ndarray, height: int, width: int) -> np.ndarray:
     bgr = _cut(bgr, height, width)
     planes = np.empty(planes_bytes(height, width), np.uint8)
     ycc = cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb, dst=buffers.array("ycc", bgr.shape))
-    luma, v, u = (
-        cv2.extractChannel(ycc, channel, dst=buffers.array(f"channel {channel}", bgr.shape[:2])) for channel in range(3)
-    )
-    stored_luma, stored_u, stored_v = views(planes, height, width)
-    _resize(luma, stored_luma, cv2.INTER_AREA)
-    for chroma, stored in ((u, stored_u), (v, stored_v)):
-        if chroma.shape != stored_luma.shape:
-            enlarged = buffers.array("chroma", stored_luma.shape)
-            chroma = cv2.resize(chroma, (width, height), dst=enlarged, interpolation=cv2.INTER_LINEAR)  # noqa: PLW2901
-        _resize(chroma, stored, cv2.INTER_AREA)
+    luma, u, v = views(planes, height, width)
+    _resize(_channel(ycc, 0), luma, cv2.INTER_AREA)
+    if ycc.shape[:2] != luma.shape:  # all three at once: alone, OpenCV for Arm resizes them by another library
+        shape = (height, width, 3)
+        ycc = cv2.resize(ycc, (width, height), dst=buffers.array("small", shape), interpolation=cv2.INTER_LINEAR)
+    _resize(_channel(ycc, 2), u, cv2.INTER_AREA)
+    _resize(_channel(ycc, 1), v, cv2.INTER_AREA)
     return planes
+
+
+def _channel(ycc: np.ndarray, channel: int) -> np.ndarray:
+    import cv2
+
+    return cv2.extractChannel(ycc, channel, dst=buffers.array("channel", ycc.shape[:2]))
 
 
 def from_grey(grey: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -106,7 +109,8 @@ def to_rgb_bilinear(planes: np.ndarray, height: int, width: int) -> np.ndarray:
     import cv2
 
     luma, u, v = views(planes, height, width)
-    up_u, up_v = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in (u, v))
+    # as one pair: alone, OpenCV for Arm resizes them by another library
+    up_u, up_v = cv2.split(cv2.resize(cv2.merge([u, v]), (width, height), interpolation=cv2.INTER_LINEAR))
     return cv2.cvtColor(cv2.merge([luma, up_v, up_u]), cv2.COLOR_YCrCb2RGB)
 
 
