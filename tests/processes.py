@@ -33,7 +33,7 @@ TIMEOUT_S = 300.0
 SHOWN = 4000
 LIBRARIES = ("mindspore.mindrecord", "cv2", "numba", "pyarrow.parquet", "PIL.Image", "simplejpeg", "tyro")
 """What the server imports, if a test does not say otherwise."""
-LIGHT = ("numpy", "pyarrow.compute", "tyro")
+LIGHT = ("numpy", "tyro")
 """Less, for tests of what a command loads; quickly at hand."""
 _MARK = "TINYDARKNET_TEST_PROGRAM"
 
