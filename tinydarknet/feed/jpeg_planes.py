@@ -18,13 +18,14 @@ from contextlib import suppress
 import cv2
 import numpy as np
 import simplejpeg
+from numba.np.numpy_support import carray
 
-from convert.compiled import compiled
+from convert.compiled import compiled, pointer
 from convert.dataset import Dataset
-from tinydarknet.feed import ffmpeg
+from convert.image.shrink import shrink
 from tinydarknet.feed.augment import Windows
 from tinydarknet.feed.damage import UndecodableRowError
-from tinydarknet.feed.ffmpeg import JpegDecoder, decode_jpeg
+from tinydarknet.feed.ffmpeg import JpegDecoder, decode_jpeg, problem
 from tinydarknet.feed.jpeg_window import (
     CUT,
     DAMAGED,
@@ -41,7 +42,7 @@ from tinydarknet.feed.jpeg_window import (
     WIDTH,
     cut_window,
 )  # fmt: skip
-from tinydarknet.feed.kernels import resize_window, shrink_window
+from tinydarknet.feed.kernels import resize_window
 
 _GREY_CHROMA = 128
 
@@ -54,13 +55,13 @@ _threads = threading.local()
 @functools.cache
 def _has_ffmpeg() -> bool:
     """Whether FFmpeg can be used; says once what is lost where it cannot."""
-    if ffmpeg.problem():
+    if problem():
         print(
-            f"FFmpeg cannot be loaded ({ffmpeg.problem()}): OpenCV decodes all stored JPEGs whole, at less than half "
+            f"FFmpeg cannot be loaded ({problem()}): OpenCV decodes all stored JPEGs whole, at less than half "
             "the rate; pip install av",
             file=sys.stderr,
         )
-    return not ffmpeg.problem()
+    return not problem()
 
 
 def decode_windows(records: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
@@ -182,7 +183,10 @@ def _resize(
     address: int, next_plane: int, stride: int, height: int, width: int, flip: bool, by_area: bool, out: np.ndarray
 ) -> None:
     if by_area:
-        shrink_window(address, next_plane, stride, height, width, flip, out)
+        for plane in range(len(out)):
+            start = pointer(np.uintp(address + plane * next_plane))
+            window = carray(start, ((height - 1) * stride + width,), np.uint8)
+            shrink(window, height, width, 1, stride, flip, out[plane])
     else:
         resize_window(address, next_plane, stride, height, width, flip, out)
 
