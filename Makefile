@@ -1,12 +1,14 @@
 # Everything a person does here, by name. `make help` lists it.
 #
 #   make demo                        the whole path on a built-in sample: no ImageNet, no accelerator
+#   make demo IMAGENET=dir           the same on a small part of your photographs
 #   make mindrecord IMAGENET=dir     dir holds train/ and val/
 #   make train train-8p eval export report bench     on ImageNet once IMAGENET is given, else on the sample
 #   make report RUN=dir              a page about a training run
 #   make train ARGS="--epoch-size 90 --lr-init 0.05"  passes options on
 
 SHELL := /bin/bash
+COMMA := ,
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
@@ -20,6 +22,9 @@ CLIENTS_VENV := .venv-clients
 CLIENTS_READY := $(CLIENTS_VENV)/ready
 PEERS_VENV := .venv-peers
 PEERS_READY := $(PEERS_VENV)/peers.json
+# a host with an Ascend driver gets what CANN's Python parts need, which wants older pins in places
+ON_ASCEND := $(wildcard /dev/davinci_manager)
+EXTRAS := dev$(if $(ON_ASCEND),$(COMMA)ascend)
 RESULTS := benchmarks/results
 PUBLISHED := $(RESULTS)/published
 # msrun starts "python" from PATH
@@ -57,7 +62,7 @@ CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
 # a run folder that holds a run is resumed
 resume = $(if $(wildcard $(1)/config.json),--resume)
 
-.PHONY: help setup demo test test-fast test-clients lint fmt mindrecord train train-8p eval export report bench bench-peers bench-publish bench-report
+.PHONY: help setup demo test test-fast test-clients test-aarch64 ascend-check lint fmt mindrecord train train-8p eval export report bench bench-peers bench-clients bench-learning bench-publish bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -65,7 +70,7 @@ help:  ## list the targets
 setup: $(READY)  ## install everything into .venv, if it is not there
 
 demo: $(READY)  ## the whole path on a built-in sample, under 6 minutes on 2 cores: convert, train, evaluate, export, time
-	$(BIN)/python scripts/demo.py
+	$(BIN)/python scripts/demo.py $(if $(IMAGENET),--imagenet $(IMAGENET))
 
 test: $(READY)  ## run the tests, some minutes on 2 cores (ARGS="--durations 20" lists the slowest)
 	$(BIN)/python -m pytest -m 'not slow' -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -75,6 +80,12 @@ test-fast: $(READY)  ## run the tests that start neither MindSpore nor another p
 
 test-clients: $(CLIENTS_READY) $(READY)  ## train other frameworks' networks from the feed, in an environment of their own (some 3 GB)
 	$(CLIENTS_VENV)/bin/python -m pytest --confcutdir tests/clients tests/clients
+
+test-aarch64: $(READY)  ## run the tests of kernels, images, planes and order as on Arm, by qemu (Debian, qemu-user-static)
+	scripts/test_aarch64.sh $(ARGS)
+
+ascend-check: $(READY)  ## try everything that needs an Ascend card, and what can be tried without; a page in RUNS/ascend-check
+	$(BIN)/python -m tinydarknet.ascend_check --out $(RUNS)/ascend-check $(ARGS)
 
 lint: $(READY)  ## check style and types; changes nothing
 	$(BIN)/ruff check .
@@ -112,7 +123,13 @@ bench: mindrecord  ## measure the conversion, the feeds and the training step; r
 bench-peers: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure other toolkits' loaders beside the feeds, in an environment of their own (some GB)
 	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
 
-bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure everything (about 10 minutes) and render the documents from it
+bench-clients: $(CLIENTS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure what reaches a training loop as tensors, beside torchvision's and MindSpore's own loaders
+	$(CLIENTS_VENV)/bin/python benchmarks/clients.py --images $(SOURCE)/train --json $(RESULTS)/clients.jsonl
+
+bench-learning: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## train from every feed and in PyTorch, three seeds of each, on photographs in IMAGENET=dir: hours on 2 cores
+	$(BIN)/python benchmarks/learning.py --source $(SOURCE) --json $(RESULTS)/learning.jsonl --folder $(DATA)/learning $(ARGS)
+
+bench-publish: $(PEERS_READY) $(CLIENTS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measure everything (about 10 minutes) and render the documents from it
 	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/planes --classes $(CLASSES)
 	$(BIN)/python -m convert run $(SOURCE)/train $(DATA)/bench/original --classes $(CLASSES) --encoding original
 	$(BIN)/python benchmarks/peers.py --source $(SOURCE)/train --json $(RESULTS)/peers.jsonl
@@ -124,8 +141,9 @@ bench-publish: $(PEERS_READY) $(if $(IMAGENET),,$(DATA)/sample-images)  ## measu
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --json $(RESULTS)/step_time_96px.jsonl
 	$(BIN)/python benchmarks/step_time.py --data $(DATA)/bench/planes --seconds 20 --image-size 96 --batch-size 16 --ranks 2 --json $(RESULTS)/step_time_ranks.jsonl
 	$(BIN)/python benchmarks/scaling.py --data $(DATA)/bench/planes --json $(RESULTS)/scaling.jsonl
+	$(CLIENTS_VENV)/bin/python benchmarks/clients.py --images $(SOURCE)/train --json $(RESULTS)/clients.jsonl
 	mkdir -p $(PUBLISHED)  # only now: measured results name the revision of an unchanged tree
-	cp $(addprefix $(RESULTS)/,peers.jsonl feed_rate.jsonl convert_rate.jsonl convert_rate_scan.jsonl convert_scaling.jsonl step_time.jsonl step_time_96px.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
+	cp $(addprefix $(RESULTS)/,peers.jsonl clients.jsonl feed_rate.jsonl convert_rate.jsonl convert_rate_scan.jsonl convert_scaling.jsonl step_time.jsonl step_time_96px.jsonl step_time_ranks.jsonl scaling.jsonl) $(PUBLISHED)
 	$(BIN)/python benchmarks/report.py --results $(PUBLISHED)
 
 bench-report: $(READY)  ## render the documents again from the published results; measures nothing
@@ -144,8 +162,9 @@ $(PEERS_READY): $(READY)
 $(DATA)/sample-images: $(READY)
 	$(BIN)/python -m convert sample $@
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt constraints-ascend.txt
 	@if [ -z "$(PYTHON)" ]; then echo "error: no Python 3.10 to 3.12 with venv was found: install one (on Debian also python3-venv), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(if $(ON_ASCEND),cat constraints-ascend.txt <(grep -vFf <(sed -n 's/==.*/==/p' constraints-ascend.txt) constraints.txt),cat constraints.txt) >$(VENV)/pins.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/pins.txt --editable '.[$(EXTRAS)]'
 	touch $@

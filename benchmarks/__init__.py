@@ -2,6 +2,6 @@
 
 instruments/    how everything is measured: harness, clocks, datasets to measure on
 prediction/     from measured parts to a step that was not measured
-peer_loaders/   other toolkits' loaders
+peer_loaders/   other toolkits' loaders, and the same training in PyTorch
 reporting/      results -> documents
 """

@@ -1,16 +1,22 @@
 """The feed beside other loaders, as what reaches a training loop as tensors; runs with PyTorch, with or without MindSpore.
 
-    python benchmarks/clients.py --images IMAGENET/train --data data/imagenet/train       # loaders: images per CPU second
-    python benchmarks/clients.py --device cuda --images IMAGENET/train --data DATASET     # training: who waits for whom
+    python benchmarks/clients.py --images IMAGENET/train       # loaders: images per second of CPU time
+    python benchmarks/clients.py --device cuda                 # training: who waits for whom
 
-Without --images it makes the built-in sample's; without --data it converts them, which needs MindSpore. The lines of
-JSON are written as they are measured. *The path --device cuda was tried with PyTorch's CPU device only.*
+Without --images it draws the built-in sample's. It stores what the feeds read by itself, in a temporary folder. Lines of
+JSON are written as they are measured. *The path --device cuda was not run on a GPU: it was tried with --device cpu.*
 """
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -24,9 +30,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.instruments.clock import cpu_seconds
-from benchmarks.instruments.harness import BenchmarkOptions, environment
+from benchmarks.instruments.datasets import store_readable
+from benchmarks.instruments.harness import BenchmarkOptions, environment, spread
+from benchmarks.peer_loaders.torch_training import build_network
+from benchmarks.peer_loaders.torchvision_loader import augmented, import_torchvision
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError, require_at_least, require_positive
 
 Batches = Iterator[Any]
@@ -40,10 +49,6 @@ class ClientsOptions(BenchmarkOptions):
 
     images: Path | None = None
     """Pictures in class folders; the built-in sample's by default."""
-    data: Path | None = None
-    """The same images as a yuv420 dataset; converted for the run by default."""
-    jpeg_data: Path | None = None
-    """The same in the encoding jpeg; converted for the run by default."""
     device: Literal["none", "cpu", "cuda"] = "none"
     """none measures the loaders alone; otherwise networks train on this device."""
     networks: tuple[Literal["tiny", "resnet50"], ...] = ("tiny", "resnet50")
@@ -74,15 +79,18 @@ class Sources:
 
 def measure(options: ClientsOptions) -> int:
     """Measure, printing and writing every result as it comes."""
-    if importlib.util.find_spec("torch") is None:
-        raise UserError("this benchmark needs PyTorch: run it in the environment of 'make test-clients'")
+    needed = ["torch", "torchvision"] + ["timm"] * (options.device != "none" and "resnet50" in options.networks)
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"this benchmark needs {', '.join(missing)}: pip install {' '.join(missing)}")
     lines: list[str] = []
 
     def emit_one(result: dict[str, Any]) -> None:
-        lines.append(json.dumps({"benchmark": "clients", **result, "environment": environment()}))
+        sizes = {"batch_size": options.batch_size, "image_size": options.image_size}
+        lines.append(json.dumps({"benchmark": "clients", **result, **sizes, "environment": environment()}))
         print(lines[-1], flush=True)
         if options.json is not None:
-            write_bytes(options.json, ("\n".join(lines) + "\n").encode())
+            write_output(options.json, ("\n".join(lines) + "\n").encode())
 
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(sys.stderr):
@@ -95,20 +103,15 @@ def measure(options: ClientsOptions) -> int:
 
 
 def _sources(options: ClientsOptions, folder: Path) -> Sources:
-    from convert.job.options import RunOptions
-    from convert.run import run
+    from convert.image.encoding import Encoding
     from convert.sample import SampleOptions, sample
 
     images = options.images
     if images is None:
         sample(SampleOptions(folder / "sample"))
         images = folder / "sample" / "train"
-    planes, jpeg = options.data, options.jpeg_data
-    if planes is None:
-        run(RunOptions(images, planes := folder / "planes"))
-    if jpeg is None:
-        run(RunOptions(images, jpeg := folder / "jpeg", encoding="jpeg"))
-    return Sources(images, planes, jpeg)
+    planes = store_readable(images, folder / "planes", Encoding.of("yuv420", 256, 0))
+    return Sources(images, planes, store_readable(images, folder / "jpeg", Encoding.of("jpeg", 256, 90)))
 
 
 def _feed_batches(options: ClientsOptions, data: Path, threads: int = 1, **choice: Any) -> Batches:
@@ -132,43 +135,23 @@ def _image_folder_batches(options: ClientsOptions, images: Path, workers: int) -
     from torch.utils.data import DataLoader
 
     import_torchvision()
-    from torchvision import datasets, transforms
+    from torchvision.datasets import ImageFolder
 
     from tinydarknet.feed import Augmentation, Normalization
 
-    own, norm = Augmentation(), Normalization()
-    transform = transforms.Compose([
-        transforms.RandomResizedCrop(
-            options.image_size, (own.scale_min, own.scale_max), (own.ratio_min, own.ratio_max)
-        ),
-        transforms.RandomHorizontalFlip(own.flip),
-        transforms.ColorJitter(own.brightness, own.contrast, own.saturation, own.hue),
-        transforms.ToTensor(),
-        transforms.Normalize([value / 255 for value in norm.mean], [value / 255 for value in norm.std]),
-    ])  # fmt: skip
+    own = Normalization()
+    transform = augmented(options.image_size, dataclasses.asdict(Augmentation()), own.mean, own.std)
     loader = DataLoader(
-        datasets.ImageFolder(str(images), transform), options.batch_size, shuffle=True, drop_last=True,
-        num_workers=workers, persistent_workers=workers > 0, pin_memory=options.device == "cuda",
+        ImageFolder(str(images), transform), options.batch_size, shuffle=True, drop_last=True,
+        num_workers=workers, persistent_workers=True, pin_memory=options.device == "cuda",
+        multiprocessing_context="fork",  # Linux's own, also in a process that was spawned
     )  # fmt: skip
     if not len(loader):
         raise UserError(f"{images} has fewer than {options.batch_size} images: take a smaller --batch-size")
     return itertools.chain.from_iterable(loader for _ in itertools.count())
 
 
-def import_torchvision() -> None:
-    """Import it also where its compiled part does not fit this build of PyTorch: nothing here uses that part."""
-    import torch
-
-    for name in ("nms", "qnms", ""):
-        try:
-            import torchvision  # noqa: F401
-        except RuntimeError:
-            if not name:
-                raise
-            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-
-def _mindspore_batches(options: ClientsOptions, images: Path, workers: int) -> Batches:
+def _mindspore_batches(options: ClientsOptions, images: Path) -> Batches:
     """Batches of (float32 [B, 3, S, S], label) as MindSpore tensors, by its own ImageFolderDataset and operators."""
     import mindspore.dataset as ds
 
@@ -177,7 +160,7 @@ def _mindspore_batches(options: ClientsOptions, images: Path, workers: int) -> B
 
     data = ds.ImageFolderDataset(str(images), shuffle=True, num_parallel_workers=1)
     transforms = operators(options.image_size, Normalization(), Augmentation())
-    batches = data.map(transforms, "image", num_parallel_workers=workers).batch(options.batch_size, drop_remainder=True)
+    batches = data.map(transforms, "image", num_parallel_workers=1).batch(options.batch_size, drop_remainder=True)
     return batches.create_tuple_iterator(num_epochs=-1)
 
 
@@ -192,38 +175,36 @@ def _mindspore_feed_batches(options: ClientsOptions, data: Path, **choice: Any) 
 
 def _measure_loaders(options: ClientsOptions, sources: Sources, emit_one: Callable[[dict[str, Any]], None]) -> None:
     """Every loader in turns, each turn in a process of its own, so that nobody's threads count for another."""
-    names = [name for name in LOADERS if not name.startswith("mindspore") or importlib.util.find_spec("mindspore")]
-    turns: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    names = [name for name in LOADERS if name[0] == "PyTorch" or importlib.util.find_spec("mindspore")]
+    turns: dict[tuple[str, str], list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(options.repeats):
         for name in names:
             turns[name].append(_in_a_process(options, sources, name))
-    medians = {name: sorted(turn["images_per_cpu_s"] for turn in turns[name])[options.repeats // 2] for name in names}
+    images = sum(1 for path in sources.images.rglob("*") if path.is_file())
     for name in names:
+        rates = {key: [turn[key] for turn in turns[name]] for key in ("images_per_core_s", "images_per_s")}
         emit_one({
-            "loader": name,
-            "images_per_cpu_s": medians[name],
-            "images_per_s": sorted(turn["images_per_s"] for turn in turns[name])[options.repeats // 2],
-            "times_torchvision": medians[name] / medians["torchvision, 1 worker"],
-            "batch_size": options.batch_size, "image_size": options.image_size, "repeats": options.repeats,
-            "images": str(sources.images.name) if options.images else "built-in sample",
+            "framework": name[0], "loader": name[1],
+            **{field: value for key, values in rates.items() for field, value in spread(key, values).items()},
+            "repeats": options.repeats, "images": images, "photographs": options.images is not None,
         })  # fmt: skip
 
 
-LOADERS: dict[str, Callable[[ClientsOptions, Sources], Batches]] = {
-    "planes": lambda options, sources: _feed_batches(options, sources.planes),
-    "rgb": lambda options, sources: _feed_batches(options, sources.planes, images="rgb"),
-    "jpeg": lambda options, sources: _feed_batches(options, sources.jpeg, feed="host"),
-    "torchvision, 1 worker": lambda options, sources: _image_folder_batches(options, sources.images, 1),
-    "torchvision, 2 workers": lambda options, sources: _image_folder_batches(options, sources.images, 2),
-    "mindspore: planes": lambda options, sources: _mindspore_feed_batches(options, sources.planes),
-    "mindspore: rgb": lambda options, sources: _mindspore_feed_batches(options, sources.planes, images="rgb"),
-    "mindspore: jpeg": lambda options, sources: _mindspore_feed_batches(options, sources.jpeg, feed="host"),
-    "mindspore: ImageFolderDataset, 1 worker": lambda options, sources: _mindspore_batches(options, sources.images, 1),
+LOADERS: dict[tuple[str, str], Callable[[ClientsOptions, Sources], Batches]] = {
+    ("PyTorch", "planes"): lambda options, sources: _feed_batches(options, sources.planes),
+    ("PyTorch", "rgb"): lambda options, sources: _feed_batches(options, sources.planes, images="rgb"),
+    ("PyTorch", "jpeg"): lambda options, sources: _feed_batches(options, sources.jpeg, feed="host"),
+    ("PyTorch", "ImageFolder, 1 worker"): lambda options, sources: _image_folder_batches(options, sources.images, 1),
+    ("PyTorch", "ImageFolder, 2 workers"): lambda options, sources: _image_folder_batches(options, sources.images, 2),
+    ("MindSpore", "planes"): lambda options, sources: _mindspore_feed_batches(options, sources.planes),
+    ("MindSpore", "rgb"): lambda options, sources: _mindspore_feed_batches(options, sources.planes, images="rgb"),
+    ("MindSpore", "jpeg"): lambda options, sources: _mindspore_feed_batches(options, sources.jpeg, feed="host"),
+    ("MindSpore", "ImageFolderDataset, 1 worker"): lambda options, sources: _mindspore_batches(options, sources.images),
 }
-"""By name; what reaches the loop is a tensor of that framework."""
+"""By framework, whose tensors reach the loop, and name."""
 
 
-def _in_a_process(options: ClientsOptions, sources: Sources, name: str) -> dict[str, float]:
+def _in_a_process(options: ClientsOptions, sources: Sources, name: tuple[str, str]) -> dict[str, float]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor  # whose processes may have workers of their own
 
@@ -231,7 +212,7 @@ def _in_a_process(options: ClientsOptions, sources: Sources, name: str) -> dict[
         return pool.submit(_turn, options, sources, name).result()
 
 
-def _turn(options: ClientsOptions, sources: Sources, name: str) -> dict[str, float]:
+def _turn(options: ClientsOptions, sources: Sources, name: tuple[str, str]) -> dict[str, float]:
     batches = LOADERS[name](options, sources)
     for _ in range(_WARMUP_BATCHES):
         next(batches)
@@ -241,7 +222,7 @@ def _turn(options: ClientsOptions, sources: Sources, name: str) -> dict[str, flo
         count += options.batch_size
     return {
         "images_per_s": count / (time.perf_counter() - wall),
-        "images_per_cpu_s": count / (cpu_seconds() - cpu),
+        "images_per_core_s": count / (cpu_seconds() - cpu),  # a loader's processes are counted, they are still at work
     }
 
 
@@ -249,100 +230,92 @@ def _measure_training(options: ClientsOptions, sources: Sources, emit_one: Calla
     import torch
 
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("PyTorch finds no CUDA device here: leave --device out, or take --device cpu")
+        raise UserError("PyTorch finds no CUDA device here: take --device cpu")
     workers = len(os.sched_getaffinity(0))
-    for network in options.networks:
-        sources_by_name: dict[str, Callable[[], Batches]] = {
-            "a batch that never changes": lambda: itertools.repeat(_fixed(_feed_batches(options, sources.planes))),
-            **{
-                f"planes, {threads} threads": lambda threads=threads: _feed_batches(options, sources.planes, threads)
-                for threads in (1, 2, 4)
-            },
-            f"jpeg, {workers} threads": lambda: _feed_batches(options, sources.jpeg, workers, feed="host"),
-            f"torchvision, {workers} workers": lambda: _image_folder_batches(options, sources.images, workers),
-        }
-        for name, batches in sources_by_name.items():
-            emit_one({
-                "network": network, "from": name, "device": options.device,
-                "gpu": torch.cuda.get_device_name() if options.device == "cuda" else None,
-                "batch_size": options.batch_size, "image_size": options.image_size,
-                **_train(options, network, batches()),
-            })  # fmt: skip
+    batches_by_name: dict[str, Callable[[], Batches]] = {
+        "a batch that never changes": lambda: itertools.repeat(
+            _on_device(next(_feed_batches(options, sources.planes)), options.device)
+        ),
+        **{
+            f"planes, {threads} threads": lambda threads=threads: _feed_batches(options, sources.planes, threads)
+            for threads in (1, 2, 4)
+        },
+        f"jpeg, {workers} threads": lambda: _feed_batches(options, sources.jpeg, workers, feed="host"),
+        f"torchvision, {workers} workers": lambda: _image_folder_batches(options, sources.images, workers),
+    }
+    gpu = torch.cuda.get_device_name() if options.device == "cuda" else None
+    for network, (name, batches) in itertools.product(options.networks, batches_by_name.items()):
+        measured = _train(options, network, batches())
+        emit_one({"network": network, "from": name, "device": options.device, "gpu": gpu, **measured})
 
 
-def _fixed(batches: Batches) -> Any:
-    return next(batches)
+def _on_device(batch: Any, device: str) -> dict[str, Any]:
+    """Images and labels of a batch, whichever loader it is from, sent to the device without waiting."""
+    named = batch if isinstance(batch, dict) else dict(zip(("image", "label"), batch, strict=True))
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in named.items() if name != "id"}
 
 
 def _train(options: ClientsOptions, name: str, batches: Batches) -> dict[str, float]:
-    """Train for `seconds` in bfloat16; the device waits while the loop has no batch and all its work is done."""
+    """Train for `seconds` in bfloat16.
+
+    A GPU waits from its last step's end until its next batch is sent, by its own clock; a CPU while the loop has no batch.
+    """
     import torch
 
     from tinydarknet.feed.torch import PlanesToRgb
 
-    device = torch.device(options.device)
-    network, rgb = _network(name).to(device), PlanesToRgb()
+    network, rgb = _network(name).to(options.device, memory_format=torch.channels_last), PlanesToRgb()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    on_gpu = options.device == "cuda"
+    torch.backends.cudnn.benchmark = True
+    marks: list[Any] = []
 
-    def step(batch: Any) -> None:
-        if isinstance(batch, dict):
-            planes = [batch[column].to(device, non_blocking=True) for column in ("y", "uv", "colour")]
-            images, labels = rgb(*planes), batch["label"]
-        else:
-            images, labels = batch[0].to(device, non_blocking=True), batch[1]
-        labels = labels.to(device, non_blocking=True)
-        with torch.autocast(device.type, torch.bfloat16):
-            loss = torch.nn.functional.cross_entropy(network(images), labels)
+    def mark() -> float:
+        """Note this place among the device's work, or on the CPU's clock."""
+        if not on_gpu:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def step() -> None:
+        ended = mark()
+        batch = next(batches)
+        marks.append((ended, mark()))
+        sent = _on_device(batch, options.device)
+        with torch.autocast(options.device, torch.bfloat16):
+            images = sent["image"] if "image" in sent else rgb(sent["y"], sent["uv"], sent["colour"])
+            loss = torch.nn.functional.cross_entropy(network(images), sent["label"])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
 
     def finish() -> None:
-        if device.type == "cuda":
+        if on_gpu:
             torch.cuda.synchronize()
 
     for _ in range(_WARMUP_BATCHES):
-        step(next(batches))
+        step()
     finish()
-    count, waited = 0, 0.0
+    marks.clear()
     wall, cpu = time.perf_counter(), cpu_seconds()
     while time.perf_counter() - wall < options.seconds:
-        asked = time.perf_counter()
-        batch = next(batches)
-        if device.type == "cuda":
-            idle = torch.cuda.current_stream().query()  # nothing queued: the device waited at the end of this at least
-            waited += (time.perf_counter() - asked) if idle else 0.0
-        else:
-            waited += time.perf_counter() - asked
-        step(batch)
-        count += options.batch_size
+        step()
     finish()
     spent, used = time.perf_counter() - wall, cpu_seconds() - cpu
-    return {"images_per_s": count / spent, "wait_share": waited / spent, "cpu_s": used, "seconds": spent}
+    waited = sum(first.elapsed_time(last) / 1e3 if on_gpu else last - first for first, last in marks)
+    images = len(marks) * options.batch_size
+    return {"images_per_s": images / spent, "wait_share": waited / spent, "cpu_s": used, "seconds": spent}
 
 
 def _network(name: str) -> Any:
-    import torch
-    from torch import nn
+    """ResNet-50 of timm, or Tiny-DarkNet, for 1000 classes."""
+    if name == "tiny":
+        return build_network(1000, "darknet", seed=0)
+    import_torchvision()  # timm does
+    import timm
 
-    if name == "resnet50":
-        import_torchvision()  # timm does
-        import timm
-
-        return timm.create_model("resnet50")
-    from tinydarknet.model.architecture import LAYERS
-
-    parts: list[nn.Module] = []
-    channels = 3
-    for layer in LAYERS:
-        out, last = layer.channels or 1000, layer is LAYERS[-1]
-        parts.append(nn.Conv2d(channels, out, layer.kernel, padding="same", bias=last))
-        if not last:
-            parts += [nn.BatchNorm2d(out), nn.LeakyReLU(0.1)]
-        if layer.pool:
-            parts.append(nn.MaxPool2d(2))
-        channels = out
-    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(memory_format=torch.channels_last)
+    return timm.create_model("resnet50")
 
 
 def main() -> None:

@@ -5,6 +5,11 @@ python benchmarks/compare.py benchmarks/results/published/feed_rate.jsonl benchm
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,6 +5,11 @@ python benchmarks/convert_estimate.py --source IMAGENET/train --copies 8
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import re
 import statistics
 import subprocess

@@ -9,6 +9,11 @@ into it several times.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import itertools
 import math

@@ -11,6 +11,11 @@ would leave it; no image is converted.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import multiprocessing
 import os
 import subprocess

@@ -5,6 +5,11 @@ python benchmarks/feed_rate.py --data data/imagenet/train --feeds planes referen
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import statistics
 import tempfile
@@ -38,7 +43,7 @@ class FeedRateOptions(BenchmarkOptions):
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]
     """Datasets with the same images; an encoding that a feed needs and none has is made from the first, for the run."""
     feeds: tuple[MeasuredFeed, ...] = ("planes", "host", "host_jpeg", "reference")
-    """Which feeds to measure: planes on yuv420, host on original, host_jpeg on jpeg, reference on original."""
+    """Which feeds to measure: planes on yuv420, host, dvpp_on_cpu and reference on original, host_jpeg on jpeg."""
     batch_size: int = 128
     """Images per batch."""
     image_size: int = 224

@@ -8,6 +8,11 @@ Without a checkpoint the weights are initial ones; the time does not depend on t
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import dataclasses
 import multiprocessing

@@ -7,6 +7,11 @@ The dataset is an index and sparse shards without pictures: opening reads no ima
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import multiprocessing
 import tempfile
 import time

@@ -9,6 +9,11 @@ A peer that is not installed, or does not run here, is listed with the reason.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import json
 import os

@@ -5,6 +5,11 @@ python benchmarks/predict_step.py --results benchmarks/results/feed_rate.jsonl -
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,24 +1,38 @@
-"""Results -> docs/benchmarks.md with its plots, and the READMEs' table. Measures nothing; run twice, it changes nothing.
+"""Results -> docs/benchmarks.md and docs/learning.md with their plots, and the tables of the READMEs and the library's pages.
+
+Measures nothing; run twice, it changes nothing.
 
 python benchmarks/report.py --results benchmarks/results/published
 """
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.reporting.documents import benchmarks_page, readme_table
+from benchmarks.reporting.documents import benchmarks_page, library_table, readme_table
+from benchmarks.reporting.learning_page import learning_page
 from benchmarks.reporting.markdown import Language
 from benchmarks.reporting.markers import replace_between
-from benchmarks.reporting.results import load_results
+from benchmarks.reporting.results import Result, load_results, of_benchmark
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-MARKER = "measured rates"
-READMES: dict[str, Language] = {"README.md": "en", "README_CN.md": "zh"}
+TABLES: dict[str, tuple[str, Callable[[Sequence[Result], Language], str], Language]] = {
+    "README.md": ("measured rates", readme_table, "en"),
+    "README_CN.md": ("measured rates", readme_table, "zh"),
+    "docs/library.md": ("measured loaders", library_table, "en"),
+    "docs/library_CN.md": ("measured loaders", library_table, "zh"),
+}
+"""By document: the name of its markers, and what stands between them."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +42,14 @@ class RenderOptions:
     results: Path = ROOT / "benchmarks" / "results" / "published"
     """A file of results, or a folder of them."""
     root: Path = ROOT
-    """The source tree whose README.md, README_CN.md and docs are written."""
+    """The source tree whose docs, README.md and README_CN.md are written."""
 
 
 def render(options: RenderOptions) -> dict[Path, bytes]:
     """Every file that the results determine, by its path.
 
     Raises:
-        UserError: there are no results, a README has no place for its table, or matplotlib is not installed.
+        UserError: there are no results, a document has no place for its table, or matplotlib is not installed.
     """
     try:
         from benchmarks.reporting.charts import draw_all
@@ -45,11 +59,13 @@ def render(options: RenderOptions) -> dict[Path, bytes]:
     except ImportError as error:
         raise UserError(f"{error.name} is not installed: pip install 'tinydarknet[plots]'") from error
     docs = options.root / "docs"
-    files = {docs / "benchmarks" / name: drawing for name, drawing in plots.items()}
+    files = {docs / name: drawing for name, drawing in plots.items()}
     files[docs / "benchmarks.md"] = benchmarks_page(results).encode()
-    for name, language in READMES.items():
+    if learning := of_benchmark(results, "learning"):
+        files[docs / "learning.md"] = learning_page(learning).encode()
+    for name, (marker, tabulate, language) in TABLES.items():
         path = options.root / name
-        text = replace_between(path.read_text("utf-8"), MARKER, readme_table(results, language), str(path))
+        text = replace_between(path.read_text("utf-8"), marker, tabulate(results, language), str(path))
         files[path] = text.encode()
     return files
 
@@ -58,7 +74,7 @@ def _main(options: RenderOptions) -> None:
     for path, content in render(options).items():
         changed = not path.is_file() or path.read_bytes() != content
         if changed:
-            write_bytes(path, content)
+            write_output(path, content)
         print(f"{'written' if changed else 'unchanged'}: {path.relative_to(options.root)}")
 
 

@@ -11,6 +11,11 @@ rows      opening generated rows, by their number: up to ImageNet's
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import multiprocessing
 import statistics
 from dataclasses import dataclass, replace

@@ -7,6 +7,11 @@ Every crop is drawn as training draws it, and compared in grey levels after ever
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import statistics
 import sys

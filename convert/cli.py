@@ -6,6 +6,7 @@ help text, `__post_init__` checks the values by raising ValueError) and a functi
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
@@ -176,6 +177,11 @@ def _carried_out(parse: Callable[[], Parsed]) -> int:
         if error.name is None or error.name.partition(".")[0] != "mindspore":
             raise
         print(_NO_MINDSPORE, file=sys.stderr)
+        return EXIT_USER_ERROR
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        print("error: too many files are open at once here: raise the limit (ulimit -n 1024)", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

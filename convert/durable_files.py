@@ -123,6 +123,16 @@ def published_output(final: Path) -> Iterator[Path]:
         raise UserError(f"cannot write {final} ({error.strerror or error}): name another file") from error
 
 
+def write_output(final: Path, data: bytes) -> None:
+    """Like `write_bytes`, for a file that the user named.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with published_output(final) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_bytes(final: Path, data: bytes) -> None:
     """Write `data` to `final`, whole or not at all."""
     with published(final) as temporary:

@@ -52,13 +52,17 @@ RUBBISH = frozenset(
 )
 """What systems leave beside files, in lower case. It is left out without a word, as are hidden files and backups (x~)."""
 _UNFINISHED = re.compile(
-    r".\.(part|partial|filepart|crdownload|download|opdownload|aria2c?|tmp|temp|incomplete|unconfirmed|!ut|!qb|bc!)$"
+    r".\.(parts?|partial|filepart|crdownload|g?download|opdownload|downloading|aria2c?|te?mp|incomplete|unconfirmed)$"
+    r"|.\.(!ut|!qb|!sync|bc!|gstmp|xltd|dtapart|fdmdownload|curltmp)$|.-lftp-pget-status$"
     r"|^_temporary$"  # Spark's
-    r"|^\..+\.(jpe?g|png|webp|tar|parquet)\.\w{6}$",  # rsync's
+    r"|^\..+\.(jpe?g|png|webp|tar|parquet)\.(\w{6}|~\w+)$"  # rsync's and Nextcloud's
+    r"|.\.(jpe?g|png|webp|tar|parquet)\.[0-9a-f]{8}$",  # that of Amazon's client
     re.IGNORECASE | re.ASCII,
 )
 _PIECE = re.compile(r"\.(tar|zip|parquet|7z)([.-]?part[-_.]?\d+|\.?\d+|\.(?!gz|xz|bz|lz|br)[a-z]{2})$", re.IGNORECASE)
-_COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|tzst|zip|rar|7z)$", re.IGNORECASE)
+_BESIDE_TARS = r"md5\w*|sha\d+\w*|sig|asc|torrent|meta4|idx|index|json|txt|csv|xml|log"
+_COMPRESSED = re.compile(rf"\.(tar\.(?!({_BESIDE_TARS})$)\w+|tgz|tbz2?|txz|tzst|zip|rar|7z)$", re.IGNORECASE)
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _MAGIC = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
     rb"|....ftyp(avi[fs]|hei[cxms]|hev[cx]|mif1|msf1)|\0\0\0\x0c(JXL|jP) ",
@@ -127,6 +131,13 @@ def refuse_unreadable(kind: EntryKind, name: str, place: str = "") -> None:
         )
 
 
+def refuse_pointer(path: Path) -> None:
+    """Raise UserError if a file is only what Git LFS puts in the place of one that has not been fetched."""
+    with naming_unreadable(path), path.open("rb") as stream:
+        if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            raise UserError(f"{path} is a pointer of Git LFS, not the file itself: fetch it (git lfs pull)")
+
+
 @contextmanager
 def naming_unreadable(path: Path) -> Iterator[None]:
     """Turn the system's refusals to read `path`, or something in it, into a UserError."""
@@ -140,7 +151,7 @@ def naming_unreadable(path: Path) -> Iterator[None]:
 
 
 def walk(folder: Path, prefix: str = "", deep: bool = True) -> Iterator[Entry]:
-    """All files and folders in `folder`, folders before what they hold, in the system's order; rubbish left out.
+    """All files and folders in `folder`, folders before what they hold, one after the other; rubbish left out.
 
     Args:
         folder: where to look.
@@ -150,23 +161,28 @@ def walk(folder: Path, prefix: str = "", deep: bool = True) -> Iterator[Entry]:
     Raises:
         UserError: it cannot be read, or holds a link that leads nowhere or back.
     """
-    with naming_unreadable(folder), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                if is_rubbish(entry.name):
-                    continue
-                _refuse_leading_nowhere(entry, folder)
-            is_folder = entry.is_dir()
-            if is_folder or not entry.is_file():
-                kind = kind_of(f"{entry.name}/", bytes) if is_folder else None if is_rubbish(entry.name) else "other"
-                size = 0
-            else:
-                kind = kind_of(entry.name, lambda path=entry.path: _head(path))
-                size = entry.stat().st_size
-            if kind:
-                yield Entry(prefix + entry.name, kind, 0, size)
-            if kind == "folder" and deep:
-                yield from walk(Path(entry.path), f"{prefix}{entry.name}/")
+    waiting = [(folder, prefix)]  # no recursion: folders may be deeper than Python's stack
+    while waiting:
+        folder, prefix = waiting.pop()
+        with naming_unreadable(folder), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    if is_rubbish(entry.name):
+                        continue
+                    _refuse_leading_nowhere(entry, folder)
+                is_folder = entry.is_dir()
+                if is_folder or not entry.is_file():
+                    kind = (
+                        kind_of(f"{entry.name}/", bytes) if is_folder else None if is_rubbish(entry.name) else "other"
+                    )
+                    size = 0
+                else:
+                    kind = kind_of(entry.name, lambda path=entry.path: _head(path))
+                    size = entry.stat().st_size
+                if kind:
+                    yield Entry(prefix + entry.name, kind, 0, size)
+                if kind == "folder" and deep:
+                    waiting.append((Path(entry.path), f"{prefix}{entry.name}/"))
 
 
 def _head(path: str) -> bytes:
@@ -181,7 +197,11 @@ def _refuse_leading_nowhere(link: os.DirEntry[str], folder: Path) -> None:
         raise UserError(
             f"{link.path} is a link that leads nowhere ({error.strerror}), so that images may be missing: mend or remove it"
         ) from error
-    if link.is_dir() and folder.resolve().is_relative_to(Path(link.path).resolve()):
+    around = (folder, *folder.parents)  # which other links may have led to
+    if link.is_dir() and (
+        folder.resolve().is_relative_to(Path(link.path).resolve())
+        or any(os.path.samefile(link.path, above) for above in around)  # noqa: PTH121, as a link's path is text
+    ):
         raise UserError(f"{link.path} is a link that leads back to a folder around it: remove it")
 
 

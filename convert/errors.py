@@ -7,6 +7,8 @@ BadImageError           an image that must not get into a dataset; never leaves 
 
 from __future__ import annotations
 
+import operator
+
 
 class UserError(Exception):
     """Something the user can put right.
@@ -36,6 +38,21 @@ class BadValueError(UserError, ValueError):
 
     def __reduce__(self) -> tuple[type[BadValueError], tuple[str, str, object]]:
         return type(self), (self.name, self.rule, self.value)
+
+
+def check_integer(name: str, value: object, *, least: int, below: int | None = None) -> None:
+    """Check what the parameter `name` of a public function was given; numpy's integers are integers too.
+
+    Raises:
+        BadValueError: it is no integer, or not in [least, below).
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least or (below is not None and number >= below):
+        allowed = f"at least {least}" if below is None else f"in [{least}, {below})"
+        raise BadValueError(name, f"must be an integer, {allowed}", value)
 
 
 class BadImageError(Exception):

@@ -13,7 +13,7 @@ from convert.contact_sheet import Tile, check_sheet_path, draw_sheet
 from convert.dataset import Dataset
 from convert.dataset.duplicates import duplicate_groups
 from convert.dataset.manifest import Manifest
-from convert.durable_files import published_output
+from convert.durable_files import published_output, write_output
 
 SHEET_IMAGES = 20
 
@@ -81,8 +81,7 @@ def _extract(options: InspectOptions, dataset: Dataset, row: int) -> None:
             picture.save(temporary)
     else:
         payload = dataset.payload(row)
-        with published_output(path) as temporary:
-            temporary.write_bytes(payload.data)
+        write_output(path, payload.tobytes())
     entry = dataset.classes[label]
     print(
         f"{path}: {key}, id {dataset.ids[row]}, label {label} ({entry.wnid} {entry.name}), "

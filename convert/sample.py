@@ -135,13 +135,18 @@ class _Image:
 
 def sample(options: SampleOptions) -> int:
     """Write the tree; returns the exit status."""
-    if options.directory.exists() and (not options.directory.is_dir() or any(options.directory.iterdir())):
-        raise UserError(f"{options.directory} exists and is not an empty folder: name a new one")
     images = list(_images(options))
-    for folder in {image.path.parent for image in images}:
-        folder.mkdir(parents=True)
-    with ThreadPoolExecutor(processors.usable_processors()) as threads:
-        source_bytes = sum(threads.map(_write, images))
+    try:
+        if options.directory.exists() and (not options.directory.is_dir() or any(options.directory.iterdir())):
+            raise UserError(f"{options.directory} exists and is not an empty folder: name a new one")
+        for folder in {image.path.parent for image in images}:
+            folder.mkdir(parents=True)
+        with ThreadPoolExecutor(processors.usable_processors()) as threads:
+            source_bytes = sum(threads.map(_write, images))
+    except OSError as error:
+        raise UserError(
+            f"cannot write images into {options.directory} ({error.strerror or error}): make room, or name another folder"
+        ) from error
     print(
         f"{options.directory}: {options.images:,} training and {len(images) - options.images:,} validation images of "
         f"{options.classes} classes, {source_bytes / 1e6:,.1f} MB"

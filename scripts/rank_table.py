@@ -9,6 +9,11 @@ Making one asks `hccn_tool -i N -ip -g`, or reads /etc/hccn.conf. Not run on Asc
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import ipaddress
 import json
 import re
@@ -22,7 +27,7 @@ from typing import Annotated, Any
 import tyro
 
 from convert.cli import Command, main_subcommands
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError
 
 VERSION = "1.0"
@@ -138,10 +143,7 @@ def make(options: MakeOptions) -> None:
     ]
     server = {"server_id": server_id, "device": devices, "host_nic_ip": "reserve"}
     fields = {"version": VERSION, "server_count": "1", "server_list": [server], "status": "completed"}
-    try:
-        write_bytes(options.table, (json.dumps(fields, indent=4) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"cannot write {options.table} ({error.strerror}): choose another file") from error
+    write_output(options.table, (json.dumps(fields, indent=4) + "\n").encode())
     print(f"{options.table}: {len(devices)} ranks on {server_id}")
 
 

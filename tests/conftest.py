@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +40,9 @@ settings.load_profile("suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="skip whatever starts MindSpore or another process")
+    parser.addoption(
+        "--shared", type=Path, help="a folder of shared datasets that another session has left (--basetemp)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,9 +73,9 @@ class Share(Protocol):
 
 
 @pytest.fixture(scope="session")
-def share(tmp_path_factory: pytest.TempPathFactory) -> Share:
+def share(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Share:
     base = tmp_path_factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    root = pytestconfig.getoption("--shared") or (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
     def shared(name: str, make: Callable[[Path], object]) -> Path:
         folder, done = root / name, root / f"{name}.done"
@@ -111,6 +116,14 @@ def real_images() -> Path:
     if not REAL_IMAGES.is_dir():
         pytest.skip("the real images are not at hand")
     return REAL_IMAGES
+
+
+@pytest.fixture
+def must_not_hang():
+    """End the process, with every thread's stack, where a test waits for threads that are not Python's for minutes."""
+    faulthandler.dump_traceback_later(300, exit=True, file=sys.__stderr__)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

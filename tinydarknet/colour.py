@@ -6,7 +6,9 @@ Grey levels run from 0 to 255. A colour matrix `m` float32 [3, 4] maps a pixel b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -33,7 +35,8 @@ class Normalization:
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
-            if len(getattr(self, name)) != 3 or not np.isfinite(getattr(self, name)).all():
+            numbers = np.array(getattr(self, name), object)
+            if numbers.shape != (3,) or not all(isinstance(one, Real) and math.isfinite(one) for one in numbers):
                 raise BadValueError(name, "must be three numbers", getattr(self, name))
         if min(self.std) <= 0:
             raise BadValueError("std", "must be positive", self.std)
@@ -107,14 +110,6 @@ def rgb_from_planes(y: np.ndarray, uv: np.ndarray, colour: np.ndarray) -> np.nda
     """
     ycc = np.concatenate([y, uv.repeat(2, axis=2).repeat(2, axis=3)], axis=1).astype(np.float64)
     return (np.einsum("bij,bjhw->bihw", colour[:, :, :3], ycc) + colour[:, :, 3, None, None]).astype(np.float32)
-
-
-def matrices_for_rgb(matrices: np.ndarray) -> np.ndarray:
-    """The same maps for pixels that are RGB already, float32 [B, 3, 4]."""
-    ycc_from_rgb = np.linalg.inv(RGB_FROM_YCC)
-    linear = matrices[:, :, :3] @ ycc_from_rgb
-    offset = matrices[:, :, 3] + CHROMA_CENTRE * (matrices[:, :, 1] + matrices[:, :, 2])
-    return np.concatenate([linear, offset[:, :, None]], axis=2).astype(np.float32)
 
 
 def _turns_about_grey(hue: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ from tinydarknet.feed.loader import FeedName
 
 if TYPE_CHECKING:
     from convert.dataset import Dataset
-    from convert.image.encoding import EncodingName
+    from convert.image.encode import Payload
+    from convert.image.encoding import Encoding, EncodingName
 
-MeasuredFeed = Literal["planes", "host", "host_jpeg", "reference"]
+MeasuredFeed = Literal["planes", "host", "host_jpeg", "dvpp_on_cpu", "reference"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ FEED_KINDS: dict[MeasuredFeed, FeedKind] = {
     "planes": FeedKind("planes", "yuv420"),
     "host": FeedKind("host", "original"),
     "host_jpeg": FeedKind("host", "jpeg"),
+    "dvpp_on_cpu": FeedKind("dvpp_on_cpu", "original"),
     "reference": FeedKind("reference", "original"),
 }
 _JPEG_QUALITY = 95
@@ -96,3 +98,58 @@ def _as_jpeg(dataset: Dataset, row: int) -> bytes:
 
     _, encoded = cv2.imencode(".jpg", dataset.rgb(row)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return encoded.tobytes()
+
+
+def store_readable(images: Path, folder: Path, encoding: Encoding) -> Path:
+    """Store pictures in class folders as what the feeds read, without MindSpore; returns `folder`.
+
+    Manifest, index and payloads are a conversion's; its one shard, though, is the payloads end to end and no MindRecord.
+
+    Raises:
+        UserError: a picture cannot be converted, or there is none.
+    """
+    import zlib
+    from concurrent.futures import ThreadPoolExecutor
+
+    import pyarrow as pa
+
+    from convert.dataset.index import INDEX_SCHEMA, logical_digest, write_index
+    from convert.dataset.manifest import ClassEntry, Layout, Manifest, ShardEntry, write_manifest
+    from convert.errors import BadImageError
+    from convert.image.encode import encode
+
+    classes = sorted(path for path in images.iterdir() if path.is_dir())
+    files = [(path, label) for label, one in enumerate(classes) for path in sorted(one.iterdir())]
+    if not files:
+        raise UserError(f"{images} holds no pictures in class folders: name another folder")
+
+    def encoded(path: Path) -> Payload:
+        try:
+            return encode(path.read_bytes(), encoding)
+        except BadImageError as error:
+            raise UserError(f"{path} cannot be converted: {error}; leave it out") from error
+
+    folder.mkdir()
+    rows, shard = [], folder / "train.payloads"
+    with shard.open("wb") as stream, ThreadPoolExecutor() as threads:
+        for number, ((path, label), payload) in enumerate(
+            zip(files, threads.map(lambda file: encoded(file[0]), files), strict=True)
+        ):
+            rows.append((
+                number, f"{path.parent.name}/{path.name}", label, 0, stream.tell(), len(payload.data), payload.height,
+                payload.width, path.stat().st_size, zlib.crc32(payload.data), payload.action, payload.reason,
+            ))  # fmt: skip
+            stream.write(payload.data)
+    index = pa.Table.from_pylist([dict(zip(INDEX_SCHEMA.names, row, strict=True)) for row in rows], INDEX_SCHEMA)
+    stored = shard.stat().st_size
+    entry = ShardEntry(shard.name, len(rows), stored, "", 0, "")
+    write_manifest(
+        folder,
+        Manifest(
+            split="train", encoding=encoding, seed=0, classes=tuple(ClassEntry(one.name, one.name) for one in classes),
+            shards=(entry,), layout=Layout(0, max(1, stored)), rows=len(rows), payload_bytes=stored,
+            source_bytes=sum(index.column("source_bytes").to_pylist()), index_sha256=write_index(folder, index),
+            logical_digest=logical_digest(index), skipped=(), versions={},
+        ),
+    )  # fmt: skip
+    return folder

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.peer_loaders.protocol import Loader, ReadsFiles, Request, long_list
@@ -19,6 +19,40 @@ def transforms(image_size: int) -> Any:
     from torchvision.transforms import v2
 
     return v2.Compose([v2.RandomResizedCrop(image_size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
+
+
+def augmented(image_size: int, draws: Mapping[str, float], mean: Sequence[float], std: Sequence[float]) -> Any:
+    """A PIL image in, float32 [3, S, S] out; `draws` by the names of `tinydarknet.feed.Augmentation`."""
+    from torchvision.transforms import v2
+
+    scale, ratio = (draws["scale_min"], draws["scale_max"]), (draws["ratio_min"], draws["ratio_max"])
+    return v2.Compose([
+        v2.RandomResizedCrop(image_size, scale, ratio),
+        v2.RandomHorizontalFlip(draws["flip"]),
+        v2.ColorJitter(draws["brightness"], draws["contrast"], draws["saturation"], draws["hue"]),
+        *normalized(mean, std),
+    ])  # fmt: skip
+
+
+def normalized(mean: Sequence[float], std: Sequence[float]) -> list[Any]:
+    """A PIL image -> float32 [3, H, W]; both in grey levels."""
+    import torch
+    from torchvision.transforms import v2
+
+    return [v2.PILToTensor(), v2.ToDtype(torch.float32), v2.Normalize(mean, std)]
+
+
+def import_torchvision() -> None:
+    """Import it also where its compiled part does not fit this build of PyTorch: nothing here uses that part."""
+    import torch
+
+    for name in ("nms", "qnms", ""):
+        try:
+            import torchvision  # noqa: F401
+        except RuntimeError:
+            if not name:
+                raise
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 class _Torchvision(ReadsFiles):

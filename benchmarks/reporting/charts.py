@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.prediction.budget import ASSUMED_COMPUTE_MS, REFERENCE_STEP_MS, Host, predict_step
+from benchmarks.reporting.learning_page import Curve, settings
 from benchmarks.reporting.markdown import JITTER_CASES, JITTERS
 from benchmarks.reporting.results import Result, of_benchmark
 
@@ -27,12 +29,14 @@ _STYLE = {
 
 
 def draw_all(results: Sequence[Result]) -> dict[str, bytes]:
-    """SVG files by name, one for every kind of results that is there."""
+    """SVG files by their places in docs/, one for every kind of results that is there."""
     drawers: dict[str, tuple[str, Callable[[Figure, list[Result]], None]]] = {
-        "peers.svg": ("peers", _peers),
-        "budget.svg": ("feed_rate", _budget),
-        "jitter.svg": ("feed_rate", _jitter),
-        "scaling.svg": ("scaling", _scaling),
+        "benchmarks/peers.svg": ("peers", _peers),
+        "benchmarks/budget.svg": ("feed_rate", _budget),
+        "benchmarks/jitter.svg": ("feed_rate", _jitter),
+        "benchmarks/scaling.svg": ("scaling", _scaling),
+        "learning/epochs.svg": ("learning", partial(_learning, x="epoch", words="epoch")),
+        "learning/cpu_seconds.svg": ("learning", partial(_learning, x="elapsed_cpu_s", words="CPU seconds")),
     }
     drawn = {}
     for name, (benchmark, draw) in drawers.items():
@@ -102,6 +106,35 @@ def _jitter(figure: Figure, _: list[Result]) -> None:
     axes.set_ylabel("simulated step / max(compute, feed)")
     figure.legend(frameon=False, loc="outside right upper", fontsize=7)
 
+
+def _learning(figure: Figure, results: list[Result], x: str, words: str) -> None:
+    """One panel for each setting: the mean of the seeds as a line, from the lowest to the highest as a band."""
+    by_setting = settings(results)
+    panels: Any = figure.subplots(1, len(by_setting), squeeze=False, sharey=True)
+    for axes, ((image_size, *_), curves) in zip(panels.flat, by_setting.items(), strict=True):
+        for feed, colour in _FEED_COLOURS.items():
+            _learning_band(axes, [curve for curve in curves if curve.feed == feed], x, feed, colour)
+        axes.set_title(f"{image_size} pixels", fontsize=9)
+        axes.set_xlabel(words)
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+    panels.flat[0].set_ylabel("top-1, %")
+    panels.flat[0].legend(frameon=False)
+
+
+def _learning_band(axes: Axes, curves: list[Curve], x: str, feed: str, colour: str) -> None:
+    if not curves:
+        return
+    epochs = list(zip(*(curve.epochs for curve in curves), strict=True))
+    places = [sum(run[x] for run in runs) / len(runs) for runs in epochs]
+    scores = [[100 * run["top_1_accuracy"] for run in runs] for runs in epochs]
+    axes.fill_between(
+        places, [min(of) for of in scores], [max(of) for of in scores], color=colour, alpha=0.15, linewidth=0
+    )
+    axes.plot(places, [sum(of) / len(of) for of in scores], marker="o", markersize=3, color=colour, label=feed)
+
+
+_FEED_COLOURS = {"planes": _OURS, "jpeg": "#7fb069", "reference": "#d1495b", "torch": "#6c6f73"}
 
 _PANELS: tuple[tuple[str, str, str, str], ...] = (
     ("threads", "images_per_core_s", "threads of one rank", "images per core-second"),

@@ -53,10 +53,32 @@ def readme_table(results: Sequence[Result], language: Language) -> str:
     return f"{said}\n\n{markdown.peers_for_readme(peers, language)}"
 
 
+def library_table(results: Sequence[Result], language: Language) -> str:
+    """The table of loaders as a training loop sees them, with the sentence that says how it was measured."""
+    loaders = [one for one in of_benchmark(results, "clients") if "loader" in one]
+    if not loaders:
+        return {"en": "Not measured yet: `make bench-clients`.", "zh": "尚未测量：`make bench-clients`。"}[language]
+    first = loaders[0]
+    machine = first["environment"]
+    size, images = first["image_size"], first["images"]
+    said = {
+        "en": f"On {machine['cores']} cores of a shared machine ({machine['cpu']}), page cache warm, {images} "
+        f"{'real ImageNet photographs' if first['photographs'] else 'drawn pictures'},\nbatch {first['batch_size']}, "
+        f"{size}x{size} out: images per second of CPU time, workers included, that reach the loop as tensors, medians of\n"
+        f"{first['repeats']} turns in one run with the least and the greatest (`make bench-clients`). All crop, mirror and draw "
+        "the colour jitter.",
+        "zh": f"共享机器上的 {machine['cores']} 个核（{machine['cpu']}），页缓存已预热，{images} 张"
+        f"{'真实的 ImageNet 照片' if first['photographs'] else '绘制的图片'}，批大小 {first['batch_size']}，输出 {size}x{size}：\n"
+        f"每秒 CPU 时间（含 worker）以张量到达训练循环的图片数，同一次运行中 {first['repeats']} 轮的中位数及最小、最大值"
+        "（`make bench-clients`）。\n都做随机裁剪、翻转和颜色抖动。",
+    }[language]
+    return f"{said}\n\n{markdown.clients(loaders, language)}"
+
+
 def benchmarks_page(results: Sequence[Result]) -> str:
     """The whole of docs/benchmarks.md; sections without results are left out."""
     sections = [
-        _HEAD + "\n" + _machine(results),
+        _HEAD + "\n" + markdown.machine([result for result in results if result["benchmark"] != "learning"]),
         _peers(of_benchmark(results, "peers")),
         _feeds(of_benchmark(results, "feed_rate")),
         _conversion(of_benchmark(results, "convert_rate")),
@@ -66,27 +88,6 @@ def benchmarks_page(results: Sequence[Result]) -> str:
         _scaling(of_benchmark(results, "scaling")),
     ]
     return "\n".join(section for section in sections if section)
-
-
-def _machine(results: Sequence[Result]) -> str:
-    found = [result["environment"] for result in results]
-    if not found:
-        return "There are no results yet.\n"
-    loads = [environment["load_1min"] for environment in found]
-    machines = sorted({f"{environment['cores']} cores of {environment['cpu']}" for environment in found})
-    versions = sorted({f"{name} {version}" for env in found for name, version in env["versions"].items() if version})
-    revisions = sorted({environment["git"][:12] + environment["git"][40:] for environment in found})
-    days = sorted({environment["measured_at"][:10] for environment in found})
-    lines = [
-        f"Machine: {'; '.join(machines)}. Versions: Python {found[0]['python']}, {', '.join(versions)}.",
-        f"Revision of the source: {', '.join(revisions)}. Measured on {', '.join(days)}.",
-    ]
-    if max(loads) > 1.5 * found[0]["cores"]:
-        lines.append(
-            f"The machine was shared: its load average was {min(loads):.1f} to {max(loads):.1f} on {found[0]['cores']} cores. "
-            "Trust figures per core-second, and ratios within one table; not images/s and milliseconds."
-        )
-    return "\n".join(lines) + "\n"
 
 
 def _peers(peers: Sequence[Result]) -> str:

@@ -27,6 +27,20 @@ _README_HEADS: dict[Language, tuple[str, ...]] = {
     "en": ("loader", "reads", "images per core-second", "times the reference's operators", "cores for 9,846 images/s"),
     "zh": ("加载方式", "读取", "每核每秒（CPU 时间）图片数", "相当于参考算子的倍数", "9,846 张/秒所需核数"),
 }
+_CLIENTS_HEADS: dict[Language, tuple[str, ...]] = {
+    "en": ("tensors of", "loader", "reach the loop", "images per core-second", "times the framework's own, 1 worker"),
+    "zh": (
+        "框架的张量",
+        "加载方式",
+        "到达训练循环的",
+        "每核每秒（CPU 时间）图片数",
+        "相当于框架自带（1 个 worker）的倍数",
+    ),
+}
+_GIVES: dict[Language, tuple[str, str]] = {
+    "en": ("uint8 planes, one matrix an image", "float32 RGB, normalised"),
+    "zh": ("uint8 平面，每张图像一个矩阵", "float32 RGB，已归一化"),
+}
 _OURS: dict[Language, str] = {"en": "this project, feed {}", "zh": "本项目，数据供给 {}"}
 _NOT_RUN: dict[Language, str] = {"en": "not run: {}", "zh": "未运行：{}"}
 _CHINESE = {
@@ -45,6 +59,28 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows))
 
 
+def machine(results: Sequence[Result]) -> str:
+    """Where and when results were measured, of what revision, and whether the machine was shared."""
+    found = [result["environment"] for result in results]
+    if not found:
+        return "There are no results yet.\n"
+    loads = [environment["load_1min"] for environment in found]
+    machines = sorted({f"{environment['cores']} cores of {environment['cpu']}" for environment in found})
+    versions = sorted({f"{name} {version}" for env in found for name, version in env["versions"].items() if version})
+    revisions = sorted({environment["git"][:12] + environment["git"][40:] for environment in found})
+    days = sorted({environment["measured_at"][:10] for environment in found})
+    lines = [
+        f"Machine: {'; '.join(machines)}. Versions: Python {found[0]['python']}, {', '.join(versions)}.",
+        f"Revision of the source: {', '.join(revisions)}. Measured on {', '.join(days)}.",
+    ]
+    if max(loads) > 1.5 * found[0]["cores"]:
+        lines.append(
+            f"The machine was shared: its load average was {min(loads):.1f} to {max(loads):.1f} on {found[0]['cores']} cores. "
+            "Trust figures per core-second, and ratios within one table; not images/s and milliseconds."
+        )
+    return "\n".join(lines) + "\n"
+
+
 def rough(value: float) -> str:
     """A number as it can be trusted: three digits, none behind the point from 100 on."""
     if value >= 100:
@@ -53,9 +89,14 @@ def rough(value: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
 
-def with_spread(result: Mapping[str, Any], name: str) -> str:
+def with_spread(result: Mapping[str, Any], name: str, language: Language = "en") -> str:
     """The median of repeats, with least and greatest."""
-    return f"{rough(result[name])} ({rough(result[f'{name}_min'])} to {rough(result[f'{name}_max'])})"
+    least, greatest = rough(result[f"{name}_min"]), rough(result[f"{name}_max"])
+    return (
+        f"{rough(result[name])} ({least} to {greatest})"
+        if language == "en"
+        else f"{rough(result[name])}（{least} 至 {greatest}）"
+    )
 
 
 def peers_for_readme(peers: Sequence[Result], language: Language) -> str:
@@ -85,6 +126,21 @@ def peers_in_full(peers: Sequence[Result]) -> str:
             rate, stored = with_spread(peer, "images_per_core_s"), f"{peer['stored_bytes_per_image'] / 1e3:.0f}"
             rows.append([name, peer["reads"], peer["gives"], rate, stored])
     return table(("loader", "reads", "gives", "images per core-second", "KB stored per image"), rows)
+
+
+def clients(results: Sequence[Result], language: Language) -> str:
+    """One line per loader: what reaches the training loop, its rate, and that over its framework's own loader."""
+    own = {one["framework"]: one["images_per_core_s"] for one in results if one["loader"].endswith(" 1 worker")}
+    names = {"planes": ("planes", 0), "rgb": ('planes, images="rgb"', 1), "jpeg": ("host, jpeg", 0)}
+    rows = []
+    for one in results:
+        name, gives = names.get(one["loader"], (one["loader"], 1))
+        ours = _OURS[language].format(name) if one["loader"] in names else name
+        times = rough(one["images_per_core_s"] / own[one["framework"]])
+        rows.append(
+            [one["framework"], ours, _GIVES[language][gives], with_spread(one, "images_per_core_s", language), times]
+        )
+    return table(_CLIENTS_HEADS[language], rows)
 
 
 def feeds(rates: Sequence[Result]) -> str:

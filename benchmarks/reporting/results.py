@@ -17,15 +17,17 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "convert_scaling": ("encoding", "check", "short_side", "workers"),
     "convert_scale": ("images", "shards"),
     "step_time": ("device", "ranks", "image_size", "batch_size", "threads", "slow"),
+    "clients": ("framework", "loader", "network", "from", "device", "image_size", "batch_size"),
     "peers": ("loader", "image_size", "batch_size", "workers"),
     "scaling": ("axis", "value"),
     "open_rate": ("rows", "shards", "ranks", "batch_size"),
     "infer_rate": ("kind", "image_size", "batch_size"),
+    "learning": ("feed", "seed", "image_size", "batch_size", "recipe", "options", "epochs", "epoch"),
     "stored_size": ("short_side", "image_size"),
 }
 """By benchmark: the fields that say what a line measured; two lines that agree in them can be compared."""
 
-HIGHER_IS_BETTER = ("_per_s", "_per_core_s", "speedup", "_over_loop", "times_reference", "psnr_db_mean")
+HIGHER_IS_BETTER = ("_per_s", "_per_core_s", "speedup", "_over_loop", "times_reference", "psnr_db_mean", "_accuracy")
 LOWER_IS_BETTER = ("_ms", "_s", "_mb", "_mb_growth", "_ms_per_step", "_levels_mean")
 
 

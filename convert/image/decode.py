@@ -105,7 +105,7 @@ def refuse_broken(header: jpeg_header.JpegHeader) -> None:
     if not header.ends:
         raise BadImageError("truncated, it has no end-of-image marker")
     if header.lacks:
-        raise BadImageError(f"truncated, it has no {header.lacks}")
+        raise BadImageError(f"truncated or damaged, it has no {header.lacks}")
 
 
 def refuse_lost(data: bytes, warning: str) -> None:

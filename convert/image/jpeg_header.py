@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from convert.errors import BadImageError
 
 SOI = b"\xff\xd8"
 _EOI = b"\xff\xd9"
-_SOS = 0xDA
+_DHT, _DQT, _SOS = 0xC4, 0xDB, 0xDA
 _EXIF = b"Exif\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]")
@@ -46,7 +48,7 @@ class JpegHeader:
     ends: bool
     """Whether an end-of-image marker follows the pixels; whatever comes after it is ignored by decoders."""
     lacks: str
-    """What of its scans is missing, in words; "" if nothing: libjpeg shows what is left without a word."""
+    """What of its tables and scans is missing, in words; "" if nothing: libjpeg shows what is left without a word."""
 
     @property
     def is_ycc(self) -> bool:
@@ -94,7 +96,9 @@ def scan(data: bytes) -> JpegHeader:
     if data[:2] != SOI:
         raise BadImageError("not a JPEG")
     position, frame, orientation, adobe, jfif, xmp, first_scan = 0, None, 0, None, False, 0, b""
+    bodies: defaultdict[int, bytes] = defaultdict(bytes)
     for marker, body, position in segments(data):  # noqa: B007, the last position is where the pixels begin
+        bodies[marker] += body
         if marker in _SOF:
             frame = (marker - 0xC0, body)
         elif marker == 0xE0 and body.startswith(b"JFIF\x00"):
@@ -130,8 +134,33 @@ def scan(data: bytes) -> JpegHeader:
         component_ids=bytes(spec[0] for spec in specs),
         has_jfif=jfif,
         ends=data.rfind(_EOI, position) >= 0,
-        lacks=_missing_scans(data, position, first_scan, process, specs),
+        lacks=_missing_tables(bodies[_DHT], bodies[_DQT], first_scan if process < 2 else b"")
+        or _missing_scans(data, position, first_scan, process, specs),
     )
+
+
+@lru_cache(maxsize=256)  # most files share their tables
+def _missing_tables(codes: bytes, quantisers: bytes, scan: bytes) -> str:
+    """What the bodies of DHT and DQT (T.81, B.2.4) leave undefined; libjpeg puts the standard's codes in the place of lost ones.
+
+    Args:
+        codes: Huffman tables.
+        quantisers: quantisation tables, in which nothing may be 0.
+        scan: header of a sequential Huffman-coded scan; b"" for others, whose tables may come later.
+    """
+    defined = set()
+    while codes:
+        defined.add(codes[0])
+        codes = codes[17 + sum(codes[1:17]) :]
+    used = scan[2 : 1 + 2 * scan[0] : 2] if scan else b""
+    if any(not {spec >> 4, 16 | spec & 15} <= defined for spec in used):
+        return "Huffman table for one of its components"
+    while quantisers:
+        size = 1 + (64 << (quantisers[0] >> 4 & 1))
+        table, quantisers = quantisers[1:size], quantisers[size:]
+        if 0 in (table if size == 65 else [high | low for high, low in zip(table[::2], table[1::2], strict=False)]):
+            return "whole quantisation table"
+    return ""
 
 
 def _missing_scans(data: bytes, position: int, scan: bytes, process: int, specs: list[bytes]) -> str:

@@ -91,7 +91,8 @@ def to_rgb_bilinear(planes: np.ndarray, height: int, width: int) -> np.ndarray:
     import cv2
 
     luma, u, v = views(planes, height, width)
-    up_u, up_v = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in (u, v))
+    # as one pair: alone, OpenCV for Arm resizes them by another library
+    up_u, up_v = cv2.split(cv2.resize(cv2.merge([u, v]), (width, height), interpolation=cv2.INTER_LINEAR))
     return cv2.cvtColor(cv2.merge([luma, up_v, up_u]), cv2.COLOR_YCrCb2RGB)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow as pa
 from convert import __version__
 from convert.dataset import classes, mindrecord
 from convert.dataset.manifest import ClassEntry
+from convert.errors import UserError
 from convert.job.options import RunOptions
 from convert.job.shard import ShardTask
 from convert.sources import Source, open_source
@@ -131,8 +133,13 @@ def prepare(options: RunOptions) -> Conversion:
     """Look at the source, give labels, plan the shards.
 
     Raises:
-        UserError: the source or its labels are at fault.
+        UserError: the source or its labels are at fault, or the output lies in the source.
     """
+    if options.source.resolve() in options.output.resolve().parents:
+        raise UserError(
+            f"{options.output} lies in the source {options.source}, which is to hold one split and nothing else: name a folder "
+            "elsewhere"
+        )
     table = classes.table_for(options.classes, force_order=options.force_labels)
     source = open_source(
         options.source,
@@ -168,10 +175,10 @@ def requested(options: RunOptions) -> dict:
 
 
 def versions_used() -> dict[str, str]:
-    """Versions of the converter and of the libraries that bear on its output."""
+    """Versions of the converter and of the libraries that bear on its output, and the platform, whose rounding does too."""
     from importlib.metadata import version
 
-    return {"convert": __version__, **{name: version(name) for name in LIBRARIES}}
+    return {"convert": __version__, **{name: version(name) for name in LIBRARIES}, "machine": platform.machine()}
 
 
 def _with_labels(listing: pa.Table, entries: tuple[ClassEntry, ...]) -> pa.Table:

@@ -41,6 +41,8 @@ def recognise(path: Path) -> Kind:
             return "webdataset" if any(member.kind == "label" for member in _first_members(path)) else "tar"
         refuse_unreadable("compressed" if is_compressed(path.name) else kind or "other", str(path))
         raise UserError(f"{path} is neither a .tar nor a .parquet file: give one split as folders, tar or Parquet")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a pipe or a device: give a folder or a file, which can be read anywhere and again")
     if not path.is_dir():
         raise UserError(f"{path} does not exist: give the folder of one split, with one folder of images per class")
     return _recognise_folder(path)

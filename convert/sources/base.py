@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from convert.dataset.classes import normalised
+from convert.entries import Account
 from convert.errors import UserError
 
 LISTING_SCHEMA = pa.schema(
@@ -116,19 +117,23 @@ def image_key(wnid: str, name: str, suffix: str = "") -> str:
     return normalised(f"{wnid}/{stem.removesuffix(f'_{wnid}') or stem}{suffix or own_suffix}")
 
 
-def sorted_listing(path: Path, places: Iterable[Place]) -> pa.Table:
-    """Build a listing sorted by key.
+def sorted_listing(account: Account, places: Iterable[Place]) -> pa.Table:
+    """Build a listing of the source of `account` sorted by key.
 
     Raises:
         UserError: no images, two images with one key, or a name that is not UTF-8.
     """
-    table = pa.Table.from_batches(_batches(path, places), LISTING_SCHEMA)
+    title = account.title
+    table = pa.Table.from_batches(_batches(title, places), LISTING_SCHEMA)
     if table.num_rows == 0:
-        raise UserError(f"{path} holds no images: give the folder of one split, with one folder of images per class")
+        besides = "".join(f" ({note})" for note in account.notes())
+        raise UserError(
+            f"{title} holds no images{besides}: give the folder of one split, with one folder of images per class"
+        )
     if (position := pc.index(pc.greater(table.column("length"), IMAGE_BYTES_MAX), True).as_py()) >= 0:
         place = table.slice(position, 1).to_pylist()[0]
         raise UserError(
-            f"{place['key']} in {path} has {place['length']:,} bytes, more than any image that is converted: remove it"
+            f"{place['key']} in {title} has {place['length']:,} bytes, more than any image that is converted: remove it"
         )
     # all wnids are equally long, so the order of keys is the order of (wnid, name)
     table = table.sort_by("key").combine_chunks()
@@ -136,11 +141,11 @@ def sorted_listing(path: Path, places: Iterable[Place]) -> pa.Table:
     equal = pc.call_function("equal", [keys.slice(1), keys.slice(0, len(keys) - 1)])
     if (position := equal.index(True).as_py()) >= 0:
         first = keys[position].as_py()
-        raise UserError(f"{path} holds two images that are both called {first}: rename or remove one")
+        raise UserError(f"{title} holds two images that are both called {first}: rename or remove one")
     return table
 
 
-def _batches(path: Path, places: Iterable[Place]) -> Iterator[pa.RecordBatch]:
+def _batches(title: str, places: Iterable[Place]) -> Iterator[pa.RecordBatch]:
     """Places as Arrow batches: as Python objects, those of all of ImageNet would take half a gigabyte."""
     remaining = iter(places)
     while some := list(itertools.islice(remaining, _BATCH_ROWS)):
@@ -148,5 +153,5 @@ def _batches(path: Path, places: Iterable[Place]) -> Iterator[pa.RecordBatch]:
         try:
             arrays = [pa.array(column, entry.type) for column, entry in columns]
         except UnicodeEncodeError as error:  # which holds the name
-            raise UserError(f"{path} holds the name {error.object!r}, which is not UTF-8: rename it") from error
+            raise UserError(f"{title} holds the name {error.object!r}, which is not UTF-8: rename it") from error
         yield pa.record_batch(arrays, schema=LISTING_SCHEMA)

@@ -133,7 +133,7 @@ class ClassFolders:
         if samples and _NUMBERED.search(wnid) and not WNID_PATTERN.fullmatch(wnid) and not self.account.insisted:
             raise UserError(
                 f"{folder or self.path} holds samples with files of their own, such as {min(samples)}, so it is a shard and no "
-                "class: labels are read from .cls files in WebDataset's shards only, not from .json or .txt"
+                "class: labels are read from .cls files in WebDataset's shards only (--source webdataset), not from .json or .txt"
             )
 
     def _refuse_other_classes(self) -> None:

@@ -27,7 +27,7 @@ class FolderSource:
         """All images, sorted by key."""
         folders = ClassFolders(self.path, self.truth, self.force_labels, self.account)
         entries = self.account.take(walk(self.path), "image", "label", "folder", "other")
-        listing = sorted_listing(self.path, folders.places(Placed(entry, entry.name) for entry in entries))
+        listing = sorted_listing(self.account, folders.places(Placed(entry, entry.name) for entry in entries))
         if self.truth:
             self.truth.check(listing.column("key").to_pylist())
         return listing

@@ -160,7 +160,8 @@ def find_truth(source: Path, devkit: Path | None, table: Sequence[TableClass], f
             return Truth(path, dict(_kaggle_rows(text)), force)
         numbers = [int(line) for line in text.split()]
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a list of one class number per line ({error})") from error
+        line = "an image and its class" if path.suffix.lower() == ".csv" else "one class number"
+        raise UserError(f"{path} is not a list of {line} per line ({error})") from error
     wnid_of_id = _read_meta(path.with_name(META_NAME)) or {entry.devkit_id: entry.wnid for entry in table}
     unknown = sorted(set(numbers) - set(wnid_of_id))
     if unknown and not force:
@@ -180,7 +181,7 @@ def _kaggle_rows(text: str) -> Iterator[tuple[int, str]]:
     """
     seen = set()
     for row, line in enumerate(text.splitlines()):
-        name, _, boxes = line.partition(",")
+        name, _, boxes = line.replace('"', "").partition(",")  # which spreadsheets add
         match, wnids = _NUMBER.search(name), set(WNID_PATTERN.findall(boxes))
         if (row == 0 and match is None) or not line.strip():
             continue  # the names of the columns

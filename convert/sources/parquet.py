@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convert.dataset.classes import WNID_PATTERN, TableClass
-from convert.entries import Account
+from convert.entries import Account, refuse_pointer
 from convert.errors import UserError
 from convert.sources.base import Place, Reader, image_key, sorted_listing
 from convert.sources.labels import LabelNumbers
@@ -35,7 +35,7 @@ class ParquetSource:
 
     def listing(self) -> pa.Table:
         """All images, sorted by key; a row group is a block."""
-        return sorted_listing(self.path, self._places())
+        return sorted_listing(self.account, self._places())
 
     def reader(self) -> Reader:
         """A reader of row groups, one at a time."""
@@ -64,6 +64,8 @@ class ParquetSource:
         """The classes in label order if the file names their wnids itself, or names those of the table; else none."""
         names = _class_names(path, file)
         if names and all(map(WNID_PATTERN.fullmatch, names)):
+            if len(set(names)) < len(names):
+                raise UserError(f"the metadata of {path} gives two classes one wnid: get it anew")
             return tuple(TableClass(name, 0, name) for name in names)
         if names and not self.labels.force:
             _refuse_other_names(path, names, self.labels.table)
@@ -75,6 +77,7 @@ def _open(path: Path) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
     except (OSError, UnicodeError, pa.ArrowException) as error:
+        refuse_pointer(path)
         raise UserError(f"{path} is not a Parquet file ({error}): get it anew") from error
     _check_columns(path, file)
     return file
@@ -134,7 +137,7 @@ def _class_names(path: Path, file: pq.ParquetFile) -> list[str]:
     try:
         features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
         return [name.strip() for name in features.get("label", {}).get("names") or []]
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise UserError(
             f"the metadata 'huggingface' of {path}, which names the classes, cannot be read ({error}): get it anew"
         ) from error

@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from convert.entries import HEAD_BYTES, Account, Entry, kind_of, walk
+from convert.entries import HEAD_BYTES, Account, Entry, kind_of, refuse_pointer, walk
 from convert.errors import UserError
 from convert.sources.base import RangeReader, Reader, sorted_listing
 from convert.sources.class_folders import NO_CLASSES, ClassFolders, Placed
@@ -81,6 +81,7 @@ def _members(stream: BinaryIO, title: str, start: int, end: int) -> Iterator[Ent
             if kind:
                 yield Entry(name, kind, member.offset_data, member.size)
     except (tarfile.TarError, UnicodeError, ValueError, OverflowError, RecursionError) as error:
+        refuse_pointer(Path(stream.name))
         raise UserError(
             f"{title} is not a tar archive, or is damaged ({error}); compressed archives must be unpacked first"
         ) from error
@@ -105,9 +106,13 @@ def _head(stream: BinaryIO, member: tarfile.TarInfo) -> bytes:
 
 def _refuse_hostile(member: tarfile.TarInfo, title: str, end: int) -> None:
     if member.name.startswith("/") or ".." in member.name.split("/") or "\\" in member.name or "\0" in member.name:
-        raise UserError(f"{title}: the member {member.name!r} has a path that leads out of the archive; it is refused")
+        raise UserError(
+            f"{title}: the member {member.name!r} has a path that leads out of the archive, or has backslashes; it is refused"
+        )
     if not (member.isreg() or member.isdir()) or member.issparse():
-        raise UserError(f"{title}: the member {member.name!r} is not a plain file (a link or a device?); it is refused")
+        raise UserError(
+            f"{title}: the member {member.name!r} is not a plain file (a link, a device, sparse?); it is refused"
+        )
     if member.size < 0 or (member.isreg() and member.offset_data + member.size > end):
         raise UserError(
             f"{title}: the member {member.name!r} claims {member.size:,} bytes, more than there are; truncated?"
@@ -127,7 +132,7 @@ class TarSource:
     def listing(self) -> pa.Table:
         """All images, sorted by key."""
         folders = ClassFolders(self.path, self.truth, self.force_labels, self.account)
-        listing = sorted_listing(self.path, folders.places(self._placed()))
+        listing = sorted_listing(self.account, folders.places(self._placed()))
         if self.truth:
             self.truth.check(listing.column("key").to_pylist())
         return listing

@@ -34,7 +34,7 @@ class WebDatasetSource:
 
     def listing(self) -> pa.Table:
         """All images, sorted by key; their names end in .JPEG as ImageNet's do, whatever WebDataset made of it."""
-        return sorted_listing(self.path, self._places())
+        return sorted_listing(self.account, self._places())
 
     def reader(self) -> Reader:
         """A reader of ranges of the shards."""

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 from test_benchmarks import run
+from test_learning import ENVIRONMENT, FINALS, lines
 
 from benchmarks.compare import compare, other_machine
+from benchmarks.report import TABLES
+from benchmarks.reporting.learning_page import learning_page
 from benchmarks.reporting.markers import replace_between
 from benchmarks.reporting.results import load_results, of_benchmark
 from convert.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {
-    "cpu": "Some CPU", "cores": 4, "load_1min": 1.0, "python": "3.11.7", "versions": {"mindspore": "2.8.0"},
-    "git": "0123456789abcdef0123456789abcdef01234567", "measured_at": "2026-01-02T03:04:05Z",
-}  # fmt: skip
 
 
 def rates(median: float) -> dict[str, float]:
@@ -43,6 +42,12 @@ def peer(loader: str, rate: float | None, ours: bool = False) -> dict:
     return {**shared, **rates(rate), **facts}
 
 
+def client(framework: str, loader: str, rate: float) -> dict:
+    sizes = {"batch_size": 128, "image_size": 224, "images": 250, "repeats": 3, "photographs": True}
+    named = {"benchmark": "clients", "framework": framework, "loader": loader}
+    return {**named, **rates(rate), **sizes, "environment": ENVIRONMENT}
+
+
 def scaling(axis: str, value: int) -> dict:
     measured = {"images_per_s": 10.0, "images_per_core_s": 9.0, "open_s": 0.5, "added_peak_rss_mb": 20.0}
     return {"benchmark": "scaling", "axis": axis, "value": value, **measured, "environment": ENVIRONMENT}
@@ -62,7 +67,11 @@ RESULTS = [
     peer("torchvision", 300.0),
     peer("reference", 200.0, ours=True),
     peer("ffcv-raw", None),
+    client("PyTorch", "planes", 9000.0),
+    client("PyTorch", "ImageFolder, 1 worker", 100.0),
+    client("MindSpore", "ImageFolderDataset, 1 worker", 150.0),
     CONVERT_SCALING,
+    *lines(FINALS),
     *(scaling(axis, value) for axis in ("threads", "ranks", "batch", "shards", "rows") for value in (1, 1000)),
 ]
 
@@ -77,8 +86,9 @@ def write(path: Path, results: list[dict]) -> Path:
 def rendered(tmp_path_factory) -> tuple[Path, Path]:
     """A source tree's documents, rendered once, and the results they show."""
     root = tmp_path_factory.mktemp("tree")
-    for name in ("README.md", "README_CN.md"):
-        (root / name).write_text("before\n<!-- measured rates -->\nold\n<!-- /measured rates -->\nafter\n")
+    (root / "docs").mkdir()
+    for name, (marker, *_) in TABLES.items():
+        (root / name).write_text(f"before\n<!-- {marker} -->\nold\n<!-- /{marker} -->\nafter\n")
     results = write(root / "published" / "all.jsonl", RESULTS).parent
     done = run("report", "--results", results, "--root", root)
     assert done.returncode == 0, done.stderr
@@ -95,7 +105,7 @@ def test_rendering_twice_changes_nothing(rendered):
     done = run("report", "--results", results, "--root", root)
     assert files(root) == before
     assert all(line.startswith("unchanged: ") for line in done.stdout.splitlines())
-    assert len(done.stdout.splitlines()) == 7
+    assert len(done.stdout.splitlines()) == 12
 
 
 def test_the_readmes_hold_the_measured_figures(rendered):
@@ -108,6 +118,23 @@ def test_the_readmes_hold_the_measured_figures(rendered):
         (line,) = (line for line in text.splitlines() if line.startswith(row))
         assert line.split(" | ")[-3:] == ["8,000", "40", "1.2 |"]
         assert "Could not find required package: opencv" in text
+
+
+def test_the_librarys_pages_hold_loaders_against_the_frameworks_own(rendered):
+    for name, row in (
+        (
+            "library.md",
+            "| PyTorch | this project, feed planes | uint8 planes, one matrix an image | 9,000 (8,100 to 9,900) | 90 |",
+        ),
+        (
+            "library_CN.md",
+            "| PyTorch | 本项目，数据供给 planes | uint8 平面，每张图像一个矩阵 | 9,000（8,100 至 9,900） | 90 |",
+        ),
+    ):
+        text = (rendered[0] / "docs" / name).read_text()
+        assert row in text.splitlines()
+        assert "| MindSpore | ImageFolderDataset, 1 worker |" in text
+        assert "\nold\n" not in text
 
 
 def test_the_page_says_what_is_predicted_and_how_close_it_comes(rendered):
@@ -126,12 +153,12 @@ def test_the_page_holds_workers_against_loops(rendered):
 
 def test_plots_are_small_self_contained_and_linked(rendered):
     root, _ = rendered
-    page = (root / "docs" / "benchmarks.md").read_text()
-    plots = sorted((root / "docs" / "benchmarks").glob("*.svg"))
-    assert [plot.name for plot in plots] == ["budget.svg", "jitter.svg", "peers.svg", "scaling.svg"]
+    plots = sorted((root / "docs").glob("*/*.svg"))
+    of_benchmarks = ["budget.svg", "jitter.svg", "peers.svg", "scaling.svg"]
+    assert [plot.name for plot in plots] == [*of_benchmarks, "cpu_seconds.svg", "epochs.svg"]
     for plot in plots:
-        text = plot.read_text()
-        assert f"benchmarks/{plot.name})" in page
+        text, page = plot.read_text(), plot.parent.with_suffix(".md").read_text()
+        assert f"{plot.parent.name}/{plot.name})" in page
         assert len(text) < 60_000
         assert "<dc:date>" not in text
         assert not re.search(r'(href|src)="https?:', text)
@@ -139,12 +166,14 @@ def test_plots_are_small_self_contained_and_linked(rendered):
 
 def test_what_is_published_is_what_the_documents_show():
     """Whoever changes published results, or their rendering, renders again."""
-    from benchmarks.reporting.documents import benchmarks_page, readme_table
+    from benchmarks.reporting.documents import benchmarks_page
 
     results = load_results(ROOT / "benchmarks" / "results" / "published")
+    if learning := of_benchmark(results, "learning"):
+        assert (ROOT / "docs" / "learning.md").read_text("utf-8") == learning_page(learning)
     assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == benchmarks_page(results)
-    assert readme_table(results, "en") in (ROOT / "README.md").read_text("utf-8")
-    assert readme_table(results, "zh") in (ROOT / "README_CN.md").read_text("utf-8")
+    for name, (_, tabulate, language) in TABLES.items():
+        assert tabulate(results, language) in (ROOT / name).read_text("utf-8")
 
 
 def test_a_document_without_its_markers_is_named():

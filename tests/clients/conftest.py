@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.clients import import_torchvision
+from benchmarks.peer_loaders.torchvision_loader import import_torchvision
 
 import_torchvision()  # for timm, which imports it
 
@@ -25,6 +25,8 @@ def sample(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def beside_the_data(sample, monkeypatch):
-    monkeypatch.chdir(sample)
+@pytest.fixture(autouse=True, scope="session")
+def beside_the_data(sample):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(sample)
+        yield

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
+import pytest
 
 from tinydarknet.feed import Augmentation, open_eval_feed, open_train_feed
 
+Logits: TypeAlias = Callable[[dict[str, np.ndarray]], np.ndarray]
+"""A validation batch -> a score for every image and class."""
 TRAIN, VAL = "data/sample/train", "data/sample/val"
-SIZE = 48
-EPOCHS = 8
-STOP = 70
-"""In the middle of epoch 3."""
+SIZE, EPOCHS, STEPS_PER_EPOCH = 32, 8, 10
+STEPS = EPOCHS * STEPS_PER_EPOCH
+PLANES = ("y", "uv", "colour")
+STOP = 35
+"""In the middle of an epoch."""
 OPTIONS = {
-    "batch_size": 30,
+    "batch_size": 60,
     "image_size": SIZE,
     "epochs": EPOCHS,
     "seed": 3,
@@ -22,18 +28,28 @@ OPTIONS = {
 }
 
 
-def check(losses: list[float], ids: list[list[int]], hits: int, seen: int) -> None:
-    """The loss has fallen, the images were those of an undisturbed run, validation is mostly right."""
-    undisturbed = [batch["id"].tolist() for batch in open_train_feed(TRAIN, **OPTIONS)]
-    assert STOP % 20
+@pytest.fixture(scope="module")
+def undisturbed(beside_the_data) -> list[list[int]]:
+    """The ids of a run that is not stopped."""
+    feed = open_train_feed(TRAIN, **OPTIONS)
+    assert (feed.steps_per_epoch, STOP % STEPS_PER_EPOCH) == (STEPS_PER_EPOCH, STEPS_PER_EPOCH // 2)
+    return [batch["id"].tolist() for batch in feed]
+
+
+def check(undisturbed: list[list[int]], ids: list[list[int]], losses: list[float], logits: Logits) -> None:
+    """The images were those of an undisturbed run, the loss has clearly fallen, validation is mostly right."""
     assert ids == undisturbed
-    print(f"loss {np.mean(losses[:5]):.2f} -> {np.mean(losses[-5:]):.2f}, {hits} of {seen} right")
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) / 3
+    hits = seen = 0
+    for batch in open_eval_feed(VAL, batch_size=60, image_size=SIZE):
+        hits += int((logits(batch).argmax(1) == batch["label"]).sum())
+        seen += int((batch["label"] >= 0).sum())
+    print(f"loss {np.mean(losses[:5]):.2f} -> {np.mean(losses[-5:]):.2f}, {hits} of {seen} right")
     assert seen == 120
     assert hits / seen > 0.8
 
 
-def test_timm(tmp_path):
+def test_timm(undisturbed, tmp_path):
     import timm
     import torch
     from torch.utils.data import DataLoader
@@ -47,9 +63,8 @@ def test_timm(tmp_path):
 
     def train(feed: TorchFeed, steps: int) -> None:
         for batch in DataLoader(feed, batch_size=None):
-            loss = torch.nn.functional.cross_entropy(
-                network(rgb(batch["y"], batch["uv"], batch["colour"])), batch["label"]
-            )
+            scores = network(rgb(*(batch[name] for name in PLANES)))
+            loss = torch.nn.functional.cross_entropy(scores, batch["label"])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -63,19 +78,17 @@ def test_timm(tmp_path):
     torch.save(feed.state_dict(), tmp_path / "state")
     resumed = TorchFeed(open_train_feed(TRAIN, **OPTIONS))
     resumed.load_state_dict(torch.load(tmp_path / "state"))
-    train(resumed, EPOCHS * resumed.feed.steps_per_epoch)
+    train(resumed, STEPS)
+
+    def logits(batch: dict[str, np.ndarray]) -> np.ndarray:
+        with torch.no_grad():
+            return network(rgb(*(torch.from_numpy(batch[name]) for name in PLANES))).numpy()
 
     network.eval()
-    hits = seen = 0
-    with torch.no_grad():
-        for batch in TorchFeed(open_eval_feed(VAL, batch_size=50, image_size=SIZE)):
-            guesses = network(rgb(batch["y"], batch["uv"], batch["colour"])).argmax(1)
-            hits += int((guesses == batch["label"]).sum())
-            seen += int((batch["label"] >= 0).sum())
-    check(losses, ids, hits, seen)
+    check(undisturbed, ids, losses, logits)
 
 
-def test_mindcv():
+def test_mindcv(undisturbed):
     import mindspore as ms
     from mindcv.models import create_model
     from mindspore import Tensor, nn
@@ -108,20 +121,15 @@ def test_mindcv():
                 run_context.request_stop()
 
     step = nn.TrainOneStepCell(WithLoss(), nn.Momentum(network.trainable_params(), 0.01, 0.9))
-    for first, last in ((0, STOP), (STOP, EPOCHS * 20)):
+    for first, last in ((0, STOP), (STOP, STEPS)):
         feed = open_train_feed(TRAIN, **OPTIONS, first_step=first)
         Model(step.set_train()).train(1, feed.dataset(), callbacks=[Notes(last)])
 
     network.set_train(False)
-    hits = seen = 0
-    for batch in open_eval_feed(VAL, batch_size=50, image_size=SIZE):
-        guesses = network(rgb(*(Tensor(batch[name]) for name in ("y", "uv", "colour")))).asnumpy().argmax(1)
-        hits += int((guesses == batch["label"]).sum())
-        seen += int((batch["label"] >= 0).sum())
-    check(losses, ids, hits, seen)
+    check(undisturbed, ids, losses, lambda batch: network(rgb(*(Tensor(batch[name]) for name in PLANES))).asnumpy())
 
 
-def test_plain_jax():
+def test_plain_jax(undisturbed):
     import jax
     import jax.numpy as jnp
 
@@ -156,14 +164,9 @@ def test_plain_jax():
 
     moments = [(jnp.zeros_like(w), jnp.zeros_like(w)) for w in weights]
     losses, ids = [], []
-    for first, last in ((0, STOP), (STOP, EPOCHS * 20)):
+    for first, last in ((0, STOP), (STOP, STEPS)):
         for batch in open_train_feed(TRAIN, **OPTIONS, first_step=first, last_step=last):
             value, weights, moments = step(weights, moments, len(ids) + 1, batch)
             losses.append(float(value))
             ids.append(batch["id"].tolist())
-    hits = seen = 0
-    for batch in open_eval_feed(VAL, batch_size=50, image_size=SIZE):
-        guesses = np.asarray(jax.jit(logits)(weights, batch["y"], batch["uv"], batch["colour"])).argmax(1)
-        hits += int((guesses == batch["label"]).sum())
-        seen += int((batch["label"] >= 0).sum())
-    check(losses, ids, hits, seen)
+    check(undisturbed, ids, losses, lambda batch: np.asarray(logits(weights, *(batch[name] for name in PLANES))))

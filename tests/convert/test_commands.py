@@ -12,6 +12,7 @@ import processes
 import pytest
 
 from convert import cli
+from convert.errors import BadValueError, UserError
 
 ROOT = processes.ROOT
 
@@ -125,6 +126,33 @@ def test_another_broken_pipe_is_told():
 
     with pytest.raises(BrokenPipeError):
         cli.main_single("talk", cli.Command(Quiet, action), [])
+
+
+def test_a_command_names_its_own_options_behind_the_librarys_sentence(capsys):
+    """The error knows parameters only: those that are options of this command are named."""
+
+    def refuse(options: Sizes):
+        if options.image_size % 2:
+            raise BadValueError("image_size", "must be even", options.image_size)
+        raise UserError("no room for that", "batch_size", "image_size", "threads")
+
+    for words, expected in (
+        (["--image-size", "223"], "error: image_size must be even, got 223 (see --image-size)\n"),
+        ([], "error: no room for that (see --batch-size, --image-size)\n"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main_single("sizes", cli.Command(Sizes, refuse), words)
+        assert (ended.value.code, capsys.readouterr().err) == (cli.EXIT_USER_ERROR, expected)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Two sizes."""
+
+    image_size: int = 224
+    """Pixels."""
+    batch_size: int = 128
+    """Images."""
 
 
 @dataclass(frozen=True)

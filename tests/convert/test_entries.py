@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import io
+import json
 import os
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -108,7 +111,13 @@ def test_what_is_no_picture_is_counted_and_told_in_one_line(package, tmp_path):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-@pytest.mark.parametrize("name", ["2.jpg.part", "2.jpg.crdownload", "2.jpg.tmp", "2.jpg.aria2", ".2.jpg.Xy12Zw"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("2.jpg.part", "2.jpg.crdownload", "2.jpg.tmp", "2.jpg.aria2", "2.jpg_.gstmp", "2.jpg.downloading"),
+        *(".2.jpg.Xy12Zw", ".2.jpg.~3b4", "2.jpg.6eF5b5da", "2.jpg-lftp-pget-status"),
+    ],
+)
 def test_unfinished_downloads_are_refused(package, name, tmp_path):
     refused(package(tmp_path, CATS | {f"cat/{name}": b"half"}), "a download or a copy that was not finished")
 
@@ -119,6 +128,37 @@ def test_unfinished_downloads_are_refused(package, name, tmp_path):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_archives_that_cannot_be_read_in_place_are_refused(package, name, why, tmp_path):
     refused(package(tmp_path, CATS | {name: b"x"}), why)
+
+
+def test_checksums_beside_archives_are_counted(tmp_path):
+    files = CATS | dict.fromkeys(["cat.tar.md5", "cat.tar.sha256sum", "dog.tar.torrent", "x.tar.idx"], b"x")
+    assert listed(folder_of_tars(tmp_path, files))[1].notes()[0].startswith("left out 4 files that are no images")
+
+
+@pytest.mark.parametrize("name", ["split.tar", "x.parquet"])
+def test_a_pointer_to_a_file_that_was_not_fetched_is_told(name, tmp_path):
+    put(tmp_path, {name: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"})
+    refused(tmp_path, rf"{name} is a pointer of Git LFS, not the file itself: fetch it")
+
+
+def test_a_source_without_images_tells_what_it_holds(tmp_path):
+    refused(put(tmp_path, {"a.arrow": b"x", "b.arrow": b"x"}), "no images .left out 2 files .* such as a.arrow.: give")
+
+
+def test_a_pipe_is_no_source(tmp_path):
+    os.mkfifo(tmp_path / "x.tar")
+    refused(tmp_path / "x.tar", "is a pipe or a device: give a folder or a file")
+
+
+def test_folders_may_be_deeper_than_the_stack(tmp_path):
+    folder = folder_of(tmp_path, CATS)
+    (folder / "/".join(["deep"] * 80)).mkdir(parents=True)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 70)
+    try:
+        refused(folder, "the class folder .*deep holds no images")
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize("package", [folder_of, tar_of_folders])
@@ -222,11 +262,11 @@ def test_other_numbers_are_no_holes(names, tmp_path):
     assert len(listed(tmp_path)[0]) == 2
 
 
-def parquet_of(path: Path, **columns) -> Path:
+def parquet_of(path: Path, metadata: dict[str, str] | None = None, **columns) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = {"image": [{"bytes": JPEG, "path": None}], "label": [1], **columns}
     kind = pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.int64()})
-    pq.write_table(pa.table(rows, kind), path)
+    pq.write_table(pa.table(rows, kind.with_metadata(metadata)), path)
     return path
 
 
@@ -247,6 +287,12 @@ def test_parquet_files_beside_others_deeper_or_without_bytes(tmp_path):
     )
 
 
+def test_parquet_files_whose_names_of_classes_make_no_sense(tmp_path):
+    refused(parquet_of(tmp_path / "deep.parquet", {"huggingface": "[" * 100_000}), "'huggingface' .* cannot be read")
+    names = json.dumps({"info": {"features": {"label": {"names": [ONE, TWO, ONE]}}}})
+    refused(parquet_of(tmp_path / "twice.parquet", {"huggingface": names}), "gives two classes one wnid")
+
+
 def test_pipes_and_links_into_themselves(tmp_path):
     folder = folder_of(tmp_path, CATS)
     os.mkfifo(folder / "cat" / "x.jpg")
@@ -254,6 +300,10 @@ def test_pipes_and_links_into_themselves(tmp_path):
     assert (keys, source.notes()) == (sorted(CATS), ["left out 1 file that is no image, such as cat/x.jpg"])
     (folder / "cat" / "loop").symlink_to(folder)
     refused(folder, "leads back to a folder around it")
+    (folder / "cat" / "loop").unlink()
+    (folder / "cat" / "there").symlink_to(folder / "dog")
+    (folder / "dog" / "back").symlink_to(folder / "cat")
+    refused(folder, "(there/back|back/there) is a link that leads back to a folder around it")
 
 
 def test_a_class_tar_of_several_folders_is_refused(tmp_path):

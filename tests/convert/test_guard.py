@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -18,6 +19,7 @@ from convert.signals import stopping
 
 ROOT = Path(__file__).resolve().parents[2]
 PREAMBLE = (
+    "import os\n"
     "from dataclasses import dataclass\n"
     "from convert.cli import Command, main_single\n"
     "@dataclass(frozen=True)\n"
@@ -64,6 +66,23 @@ def test_ctrl_c_while_the_libraries_load_is_told_in_one_word(module):
     assert (done.returncode, done.stderr) == (130, b"interrupted\n")
 
 
+def test_the_guard_is_the_first_thing_that_every_command_does():
+    guard = "if __name__ == '__main__':\n    from convert.signals import guard_start\n    guard_start()"
+    rooms = ("convert", "tinydarknet", "benchmarks", "scripts")
+    files = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    commands = [path for path in files if '__name__ == "__main__"' in path.read_text()]
+    commands = [path for path in commands if path.parent.name != "peer_loaders"]  # other commands start these
+    assert len(commands) > 20
+    for path in commands:
+        first = ast.parse(path.read_text()).body[2]  # behind the docstring and __future__
+        assert ast.unparse(first) == guard, path
+
+
+def test_too_few_open_files_are_told():
+    done = program("[os.pipe() for _ in range(20)] and None", shell="ulimit -n 24;")
+    assert (done.returncode, b"raise the limit (ulimit -n 1024)" in done.stderr) == (1, True), done.stderr
+
+
 def test_a_working_folder_that_is_gone_is_told(tmp_path):
     done = program("0", shell=f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone &&")
     assert done.returncode == 1
@@ -99,11 +118,13 @@ def test_a_folder_whose_name_is_not_utf8_is_told():
 
 
 def test_no_shared_memory_is_told():
-    with (
-        mock.patch("multiprocessing.Lock", side_effect=OSError(30, "Read-only file system")),
-        pytest.raises(UserError, match=r"Read-only file system.*: /dev/shm is needed"),
-    ):
-        require_shared_memory()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # of files there, too, in which locks are kept
+    try:
+        with pytest.raises(UserError, match=r"cannot share locks \(File too large\): /dev/shm is needed"):
+            require_shared_memory()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_announces_an_end_stops_unless_it_was_to_be_ignored():

@@ -42,12 +42,13 @@ ILSVRC2012_val_00048981,n03995372 85 1 499 272
 """
 
 
+@pytest.mark.parametrize("quote", [b"", b'"'])
 @pytest.mark.parametrize("place", ["", "../../.."])
-def test_kaggle_s_solution_is_a_ground_truth(flat, place):
+def test_kaggle_s_solution_is_a_ground_truth(flat, place, quote):
     deep = flat.parent / "ILSVRC" / "Data" / "CLS-LOC" / "val"
     deep.parent.mkdir(parents=True)
     flat.rename(deep)
-    (deep.parent / place / KAGGLE_TRUTH_NAME).write_bytes(KAGGLE)
+    (deep.parent / place / KAGGLE_TRUTH_NAME).write_bytes(KAGGLE.replace(b",", quote + b"," + quote))
     assert keys(deep) == FLAT_KEYS
 
 

@@ -151,6 +151,12 @@ def without_segment(data: bytes, marker: int) -> bytes:
     return data[:position] + data[position + 2 + struct.unpack_from(">H", data, position + 2)[0] :]
 
 
+def without_quantiser(data: bytes) -> bytes:
+    """0 in its place."""
+    position = data.index(b"\xff\xdb") + 9
+    return data[:position] + b"\0" + data[position + 1 :]
+
+
 def without_last_scan(data: bytes) -> bytes:
     return data[: data.rindex(b"\xff\xda")] + data[-2:]
 
@@ -167,6 +173,9 @@ LOST = {
     "the last scan": lambda: without_last_scan(noisy(progressive=True)),
     "quantisation": lambda: without_segment(noisy(), 0xDB),
     "Huffman codes": lambda: without_segment(noisy(optimize=True), 0xC4),
+    "Huffman codes that happen to be the standard's": lambda: without_segment(noisy(), 0xC4),
+    "a quantiser": lambda: without_quantiser(noisy()),
+    "a quantiser of progressive": lambda: without_quantiser(noisy(progressive=True)),
     "line ends": lambda: noisy().replace(b"\n", b"\r\n"),
     "line ends of progressive": lambda: noisy(progressive=True).replace(b"\n", b"\r\n"),
 }

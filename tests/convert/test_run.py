@@ -142,6 +142,13 @@ def test_output_with_other_files_is_refused(tree, tmp_path):
         make(tree, tmp_path / "file")
 
 
+def test_output_in_its_source_is_refused(tree):
+    for output in (tree / "train" / "out", tree / "train" / "n01440764" / "x"):
+        with pytest.raises(UserError, match=r"lies in the source .*train, which is to hold one split and nothing else"):
+            run(RunOptions(tree / "train", output))
+        assert not output.exists()
+
+
 def test_missing_and_empty_sources_are_refused(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         run(RunOptions(tmp_path / "nowhere", tmp_path / "out"))

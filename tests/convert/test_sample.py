@@ -53,6 +53,12 @@ def test_an_existing_folder_is_refused(tree):
         sample(SampleOptions(tree))
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write images into .*file/x \(Not a directory\): make room"):
+        sample(SampleOptions(tmp_path / "file" / "x"))
+
+
 @pytest.mark.parametrize("wrong", [{"classes": 0}, {"classes": 1001}, {"images": 3}, {"seed": -1}])
 def test_bad_options_are_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

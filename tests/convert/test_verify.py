@@ -129,6 +129,16 @@ def test_missing_extra_truncated_and_renamed_files_are_found(dataset, quick):
         assert part in message
 
 
+def test_what_systems_leave_is_no_fault_and_what_is_foreign_no_damage(dataset, capsys):
+    for name in (".DS_Store", "._manifest.json", "Thumbs.db"):
+        (dataset / name).write_bytes(b"left")
+    assert verify(VerifyOptions(dataset, quick=True)) == 0
+    (dataset / "notes.txt").write_bytes(b"mine")
+    assert faults(dataset, quick=True).endswith(
+        "is whole, but notes.txt does not belong to the dataset: move it elsewhere"
+    )
+
+
 def test_swapped_shards_are_found(dataset):
     for suffix in ("", ".db"):
         one, two = (dataset / f"train.mindrecord00{index}{suffix}" for index in (0, 1))
@@ -316,3 +326,9 @@ def test_what_is_no_dataset_is_refused(tmp_path, command):
         command(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no manifest"):
         command(tmp_path)
+    (tmp_path / "1.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="but images or folders: convert them into another folder"):
+        command(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(b"")
+    with pytest.raises(UserError, match=rf"is a file, and a dataset is a folder: name {tmp_path}$"):
+        command(tmp_path / "manifest.json")

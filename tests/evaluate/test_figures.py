@@ -32,6 +32,15 @@ def test_confusion_of_few_and_of_many_classes(count, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_are_escaped(tmp_path):
+    scores = scores_of([0, 1], [1, 0], 2)
+    foreign = (ClassEntry("n0", "\u732b, cat"), ClassEntry("n1", "\u30a4\u30cc"))
+    draw_confusion(tmp_path / "a.png", scores, foreign, confused_pairs(scores, foreign))
+    assert is_drawn(tmp_path / "a.png")
+    assert short_name("\u732b, cat") == r"\u732b"
+
+
 def test_no_confusion_at_all_is_drawn_too(tmp_path):
     scores = scores_of([0, 1], [0, 1], 2)
     draw_confusion(tmp_path / "a.png", scores, classes(2), [])

@@ -10,7 +10,7 @@ from tinydarknet.device import Device, gather_over_ranks
 from tinydarknet.evaluate.passes import score_images
 from tinydarknet.evaluate.worst import WorstInputs, draw_inputs, worst_first
 from tinydarknet.feed.order import PADDING, PADDING_LABEL
-from tinydarknet.model.inputs import Classifier, PixelsToRgb
+from tinydarknet.model.inputs import Classifier, RgbImage
 
 ALONE = Device("CPU", 0, 1)
 SIDE = 4
@@ -26,7 +26,7 @@ class LeftHalf(nn.Cell):
 class Batches:
     """A feed of these images in batches; the last one is filled up with padding."""
 
-    image_columns = ("pixels", "colour")
+    image_columns = ("image",)
     columns = (*image_columns, "label", "id")
     choice = "made up"
 
@@ -34,8 +34,7 @@ class Batches:
         self.steps = -(-len(ids) // batch_size)
         missing = self.steps * batch_size - len(ids)
         self._rows = {
-            "pixels": np.concatenate([pixels, pixels[:missing]]),
-            "colour": np.tile(IDENTITY, (self.steps * batch_size, 1, 1)),
+            "image": as_images(np.concatenate([pixels, pixels[:missing]])),
             "label": np.concatenate([labels, np.full(missing, PADDING_LABEL, np.int32)]),
             "id": np.concatenate([ids, np.full(missing, PADDING)]),
         }
@@ -50,7 +49,10 @@ class Batches:
             yield buffers
 
 
-IDENTITY = np.eye(3, 4, dtype=np.float32) / 64
+def as_images(pixels) -> np.ndarray:
+    return pixels.transpose(0, 3, 1, 2).astype(np.float32) / 64
+
+
 COUNT = 23
 
 
@@ -67,7 +69,7 @@ def half_means(pixels, columns) -> np.ndarray:
 
 def test_every_image_once_in_the_order_of_ids_with_and_without_its_mirror_image(images):
     pixels, labels, ids = images
-    classifier = Classifier(PixelsToRgb(), LeftHalf())
+    classifier = Classifier(RgbImage(), LeftHalf())
     mixed = np.random.default_rng(1).permutation(COUNT)
     feed = Batches(pixels[mixed], labels[mixed], ids[mixed], 5)
     found = score_images(ALONE, classifier, feed, COUNT, flip=True)
@@ -85,30 +87,29 @@ def test_an_image_that_comes_twice_is_an_error(images):
     pixels, labels, ids = images
     ids[4] = ids[5]
     with pytest.raises(UserError, match="evaluated 23 images, 22 of them different, the dataset has 23"):
-        score_images(ALONE, Classifier(PixelsToRgb(), LeftHalf()), Batches(pixels, labels, ids, 5), COUNT)
+        score_images(ALONE, Classifier(RgbImage(), LeftHalf()), Batches(pixels, labels, ids, 5), COUNT)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 23])
 def test_the_worst_inputs_are_the_same_whatever_the_batches(images, batch_size):
     pixels, labels, ids = images
     worst = WorstInputs(6)
-    classifier = Classifier(PixelsToRgb(), LeftHalf())
+    classifier = Classifier(RgbImage(), LeftHalf())
     found = score_images(ALONE, classifier, Batches(pixels, labels, ids, batch_size), COUNT, worst=worst)
     order = np.argsort(-found.scores["loss"], kind="stable")[:6]
     assert list(worst.inputs) == ids[order].tolist()
     for position in order:
-        np.testing.assert_array_equal(worst.inputs[int(ids[position])]["pixels"], pixels[position])
+        np.testing.assert_array_equal(worst.inputs[int(ids[position])]["image"], as_images(pixels)[position])
 
 
 def test_pictures_are_what_the_network_saw_without_the_normalisation(images):
     pixels, labels, ids = images
     worst = WorstInputs(COUNT + 5)
-    classifier = Classifier(PixelsToRgb(), LeftHalf())
+    classifier = Classifier(RgbImage(), LeftHalf())
     scores = score_images(ALONE, classifier, Batches(pixels, labels, ids, 4), COUNT, worst=worst).scores
-    normalized = np.zeros((3, 4), np.float32)
-    normalized[:, :3], normalized[:, 3] = np.diag(1 / np.array(IMAGENET.std)), -np.array(IMAGENET.mean) / IMAGENET.std
+    mean, std = (np.reshape(values, (3, 1, 1)) for values in (IMAGENET.mean, IMAGENET.std))
     for columns in worst.inputs.values():
-        columns["colour"][:] = normalized
+        columns["image"][:] = (64 * columns["image"] - mean) / std
     pictures = draw_inputs(ALONE, worst, scores, classifier.images, IMAGENET, SIDE)
     assert list(pictures) == scores["id"][worst_first(scores)].tolist()
     for image_id, picture in pictures.items():

@@ -148,7 +148,7 @@ def test_damaged_exports_are_told(exports, tmp_path, suffix):
         open_predictor(tmp_path / f"none{suffix}")
     path, card = tmp_path / f"tinydarknet{suffix}", tmp_path / f"tinydarknet{suffix}.json"
     path.write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="has no card"):
+    with pytest.raises(UserError, match=r"has no card .*: copy or rename the card along with the file"):
         open_predictor(path)
     text = (exports / f"tinydarknet{suffix}.json").read_text()
     for damaged in (text[:100], "[]", text.replace('"classes"', '"grades"'), text.replace('"probabilities"', '"sums"')):

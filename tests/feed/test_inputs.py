@@ -4,11 +4,10 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from tinydarknet.colour import IMAGENET, ColourFactors, colour_matrices, matrices_for_rgb, rgb_from_planes
+from tinydarknet.colour import IMAGENET, ColourFactors, colour_matrices, rgb_from_planes
 from tinydarknet.config import DeviceConfig
 from tinydarknet.device import set_up
 from tinydarknet.feed.mindspore import PlanesToRgb
-from tinydarknet.model.inputs import PixelsToRgb
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +30,3 @@ def test_planes_become_rgb_exactly():
     actual = PlanesToRgb()(ms.Tensor(y), ms.Tensor(uv), ms.Tensor(colour)).asnumpy()
     assert actual.dtype == np.float32
     np.testing.assert_allclose(actual, expected, atol=1e-4)
-
-
-def test_pixels_become_rgb_exactly():
-    pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), np.uint8)
-    colour = matrices_for_rgb(jitter(4))
-    expected = (
-        np.einsum("bij,bhwj->bihw", colour[:, :, :3], pixels.astype(np.float64)) + colour[:, :, 3][..., None, None]
-    )
-    np.testing.assert_allclose(PixelsToRgb()(ms.Tensor(pixels), ms.Tensor(colour)).asnumpy(), expected, atol=1e-4)

@@ -1,5 +1,9 @@
 """The feed as a library: what its public functions take, refuse and give."""
 
+import ast
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,8 +11,14 @@ import tinydarknet.feed
 from convert.dataset import Dataset
 from convert.errors import BadValueError, UserError
 from tinydarknet.colour import DARKNET, IMAGENET, rgb_from_planes
-from tinydarknet.feed import Augmentation, Normalization, Rank, open_eval_feed, open_train_feed
+from tinydarknet.feed import Augmentation, HealthPolicy, Normalization, Rank, open_eval_feed, open_train_feed
 
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = {
+    "convert.dataset",
+    "tinydarknet.feed",
+    *(f"tinydarknet.feed.{name}" for name in ("mindspore", "torch", "jax")),
+}
 SMALL = {"batch_size": 14, "image_size": 32}
 
 
@@ -48,48 +58,80 @@ def test_rgb_made_on_the_host_is_what_the_planes_say(request, name):
         assert np.abs(batch["image"] - np.clip(image, 0, 255)).max() < 0.51
 
 
+OF_BOTH = [
+    ("image_size", 223), ("image_size", 0), ("image_size", -2), ("image_size", 32.0), ("image_size", "32"),
+    ("batch_size", 0), ("batch_size", "14"), ("batch_size", True), ("batch_size", None),
+    ("threads", 0), ("threads", 1.5), ("images", "bgr"), ("images", None), ("feed", "host "), ("feed", None),
+    ("rank", 0), ("rank", (0, 2)), ("normalization", None), ("normalization", ((0, 0, 0), (1, 1, 1))),
+]  # fmt: skip
+OF_TRAINING = [
+    ("epochs", 0), ("epochs", 1.0), ("seed", 1.5), ("seed", "1"), ("seed", None), ("seed", -1),
+    ("first_step", -1), ("first_step", 6), ("first_step", "0"), ("last_step", 1.5), ("last_step", -1),
+    ("augmentation", None), ("health", 3), ("batch_size", 71),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("open_feed", "name", "value"),
     [
-        ("image_size", 223),
-        ("image_size", 0),
-        ("image_size", 32.0),
-        ("batch_size", 0),
-        ("batch_size", "14"),
-        ("batch_size", True),
-        ("threads", 0),
-        ("images", "bgr"),
-        ("epochs", 0),
-        ("seed", 1.5),
-        ("seed", -1),
-        ("first_step", -1),
-        ("last_step", 1.5),
+        *((open_feed, *case) for open_feed in (open_train_feed, open_eval_feed) for case in OF_BOTH),
+        *((open_train_feed, *case) for case in OF_TRAINING),
     ],
 )
-def test_bad_values_are_refused_where_they_are_given(planes_dataset, name, value):
-    opens = [open_train_feed, open_eval_feed] if name in ("image_size", "batch_size", "threads", "images") else []
-    for open_feed in opens or [open_train_feed]:
-        with pytest.raises(BadValueError, match=rf"^{name} must be .*got") as refused:
-            open_feed(planes_dataset, **{**SMALL, name: value})
-        assert (refused.value.name, refused.value.value) == (name, value)
-        assert "--" not in str(refused.value)
+def test_bad_values_are_refused_where_they_are_given(original_dataset, open_feed, name, value):
+    with pytest.raises(BadValueError, match=rf"^{name} must be .*got") as refused:
+        open_feed(original_dataset, **{**SMALL, name: value})
+    assert (refused.value.name, refused.value.value, refused.value.parameters) == (name, value, (name,))
+    assert "--" not in str(refused.value)
 
 
-@pytest.mark.parametrize("rank", [(2, 2), (-1, 2), (0, 0), (0.0, 1), ("0", 1)])
+def test_training_does_not_end_before_it_begins(planes_dataset):
+    assert open_train_feed(planes_dataset, **SMALL, first_step=5).steps == 0  # a run that is done
+    with pytest.raises(BadValueError, match=r"^last_step must be an integer, at least 3, got 2"):
+        open_train_feed(planes_dataset, **SMALL, first_step=3, last_step=2)
+
+
+@pytest.mark.parametrize("rank", [(2, 2), (-1, 2), (0, 0), (0, 2.0), (0.0, 1), ("0", 1), (None, 1), (True, 2)])
 def test_ranks_that_do_not_exist_are_refused(rank):
-    with pytest.raises(BadValueError):
+    with pytest.raises(BadValueError, match=r"^(rank|of) must be an integer"):
         Rank(*rank)
 
 
 @pytest.mark.parametrize("open_feed", [open_train_feed, open_eval_feed])
-def test_what_is_no_dataset_is_refused(open_feed, tmp_path):
+def test_what_is_no_dataset_is_refused(open_feed, planes_dataset, tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    for wrong in (file, 7, None):
-        with pytest.raises(BadValueError, match="dataset must be"):
+    for wrong in (file, str(file), 7, None, b"data"):
+        with pytest.raises(BadValueError, match=r"^dataset must be"):
             open_feed(wrong, **SMALL)
-    with pytest.raises(UserError, match="no dataset at"):
-        open_feed(tmp_path / "nothing", **SMALL)
+    for nothing in (tmp_path / "nothing", str(tmp_path / "nothing")):
+        with pytest.raises(UserError, match="no dataset at"):
+            open_feed(nothing, **SMALL)
+    for good in (planes_dataset, str(planes_dataset), Dataset(planes_dataset), Dataset(str(planes_dataset))):
+        assert len(open_feed(good, **SMALL)) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (Augmentation, "hue", 0.7),
+        (Augmentation, "hue", "none"),
+        (Augmentation, "flip", None),
+        (Augmentation, "brightness", float("nan")),
+        (Augmentation, "scale_min", 0),
+        (Augmentation, "ratio_max", [1]),
+        (Normalization, "mean", 0.5),
+        (Normalization, "mean", (1.0, 2.0)),
+        (Normalization, "mean", (1.0, 2.0, "3")),
+        (Normalization, "std", (1.0, 2.0, 0.0)),
+        (Normalization, "std", (1.0, 2.0, float("inf"))),
+        (HealthPolicy, "tolerate", -1),
+        (HealthPolicy, "tolerate", 0.5),
+    ],
+)
+def test_what_a_feed_is_described_by_checks_itself(kind, name, value):
+    with pytest.raises(BadValueError, match=rf"^{name} must be .*got"):
+        kind(**{name: value})
 
 
 def test_errors_have_fields_and_a_sentence_without_options(original_dataset):
@@ -102,6 +144,21 @@ def test_errors_have_fields_and_a_sentence_without_options(original_dataset):
     assert "--" not in str(other.value)
 
 
-def test_every_public_name_has_a_docstring():
-    for name in tinydarknet.feed.__all__:
-        assert getattr(tinydarknet.feed, name).__doc__
+@pytest.mark.parametrize("page", ["library.md", "library_CN.md"])
+def test_the_names_in_the_page_are_those_that_are_exported_each_with_a_docstring(page):
+    """Read from the source: PyTorch and JAX are not installed here."""
+    rows = re.findall(r"^\| `([\w.]+)` \| ((?:`\w+`(?:, )?)+) \|$", (ROOT / "docs" / page).read_text("utf-8"), re.M)
+    documented = {module: set(re.findall(r"\w+", names)) for module, names in rows}
+    for module, names in documented.items():
+        path = ROOT / module.replace(".", "/")
+        tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+        (exported,) = (
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        )
+        assert names == set(exported), module
+        own = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name in names]
+        assert all(ast.get_docstring(node) for node in own)
+    assert set(documented) == MODULES
+    assert all(getattr(tinydarknet.feed, name).__doc__ for name in tinydarknet.feed.__all__)

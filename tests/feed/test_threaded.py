@@ -16,7 +16,7 @@ class Numbered:
 
     def __init__(self, steps: int, fails_at: int | None = None) -> None:
         self.stream = TrainingStream(3, 3, seed=0, rank=0, world_size=1, first_step=0, last_step=steps)
-        self.allocated = 0
+        self.allocated = self.filled = 0
         self._fails_at = fails_at
 
     def allocate(self):
@@ -24,6 +24,7 @@ class Numbered:
         return {name: np.zeros(3, np.int64) for name in ("value", "label", "id")}
 
     def fill(self, step, batch):
+        self.filled += 1
         if step == self._fails_at:
             raise RuntimeError(f"step {step} is broken")
         batch["value"][:] = step
@@ -67,3 +68,12 @@ def test_leaving_early_leaves_no_threads():
 def test_mindspore_reads_the_same_batches():
     rows = list(ThreadedFeed(Numbered(7), threads=2).dataset().create_tuple_iterator(num_epochs=1, output_numpy=True))
     assert [int(row[0][0]) for row in rows] == list(range(7))
+
+
+def test_mindspore_learns_types_and_shapes_without_a_batch():
+    """A sink asks for them at each start, and a first batch would bring all those made ahead with it."""
+    source = Numbered(7)
+    dataset = ThreadedFeed(source, threads=2).dataset()
+    assert dataset.output_shapes() == [[3]] * 3
+    assert dataset.output_types() == [np.int64] * 3
+    assert source.filled == 0

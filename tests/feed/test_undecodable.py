@@ -7,13 +7,10 @@ import pytest
 
 from convert.dataset import Dataset
 from convert.errors import UserError
-from tinydarknet.colour import IMAGENET
-from tinydarknet.feed.augment import Augmentation
-from tinydarknet.feed.batch_fill import BatchFiller, PlaneImages
-from tinydarknet.feed.batch_plan import Planner
-from tinydarknet.feed.damage import HealthPolicy, RowHealth
-from tinydarknet.feed.dvpp import DvppImages, device_operators
-from tinydarknet.feed.order import TrainingStream
+from tinydarknet.feed import HealthPolicy, dvpp, open_train_feed
+from tinydarknet.feed.damage import RowHealth
+
+pytestmark = pytest.mark.usefixtures("must_not_hang")
 
 SOF_MARKERS = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
 DAMAGED_ROWS = (5, 6)
@@ -29,7 +26,16 @@ def of_giant_size(payload):
     return payload[: place + 5] + (65_500).to_bytes(2, "big") * 2 + payload[place + 9 :]
 
 
-@pytest.fixture(params=[zeroed, of_giant_size])
+def with_impossible_codes(payload):
+    """The same JPEG with three Huffman codes of one bit: what is whole, until the decoder makes its tables."""
+    begin = payload.find(b"\xff\xc4") + 5
+    counts = np.frombuffer(payload[begin : begin + 16], np.uint8).copy()
+    counts[counts.argmax()] -= 3
+    counts[0] += 3
+    return payload[:begin] + counts.tobytes() + payload[begin + 16 :]
+
+
+@pytest.fixture(params=[zeroed, of_giant_size, with_impossible_codes])
 def damaged(request, original_dataset, tmp_path):
     directory = shutil.copytree(original_dataset, tmp_path / "damaged")
     records = Dataset(original_dataset)
@@ -41,45 +47,48 @@ def damaged(request, original_dataset, tmp_path):
     return directory
 
 
-def on_the_host(planner):
-    return PlaneImages(planner, 32, IMAGENET)
+def train_feed(directory, feed, tolerate, check_reads=False):
+    health = HealthPolicy(tolerate=tolerate, check_reads=check_reads)
+    return open_train_feed(
+        directory, batch_size=35, image_size=32, last_step=4, feed=feed, health=health, threads=2, seed=1
+    )  # fmt: skip
 
 
-def by_the_device(planner):
-    """DVPP's operators, placed on the CPU."""
-    return DvppImages(planner, 32, IMAGENET, lambda window, flip, size, _: device_operators(window, flip, size, "CPU"))
+EXPECTED = sorted([*(set(range(70)) - set(DAMAGED_ROWS)), 7, 7])
 
 
-def ids_of(directory, make_images, tolerate):
-    records = Dataset(directory)
-    stream = TrainingStream(len(records), 35, 0, 0, 1, 0, 2)
-    health = RowHealth(records, HealthPolicy(tolerate=tolerate))
-    planner = Planner(records, stream, Augmentation(), health)
-    source = BatchFiller(planner, make_images(planner))
-    batch, ids = source.allocate(), []
-    for step in range(stream.steps):
-        source.fill(step, batch)
-        ids += batch["id"].tolist()
-    return ids
-
-
-@pytest.mark.parametrize("make_images", [on_the_host, by_the_device])
-def test_an_undecodable_image_is_named_or_replaced(damaged, make_images):
+@pytest.mark.parametrize("feed", ["host", "dvpp_on_cpu"])
+def test_an_undecodable_image_is_named_or_replaced(damaged, feed):
     with pytest.raises(UserError, match=r"row [56] \(n\d+/.*\) is damaged, it does not decode.*convert verify"):
-        ids_of(damaged, make_images, tolerate=0)
-    expected = sorted([*(set(range(70)) - set(DAMAGED_ROWS)), 7, 7])
-    assert sorted(ids_of(damaged, make_images, tolerate=2)) == expected
+        list(train_feed(damaged, feed, tolerate=0))
+    for check_reads in (False, True):
+        batches = [batch["id"].tolist() for batch in train_feed(damaged, feed, 2, check_reads)]
+        assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == EXPECTED
 
 
-def test_what_the_device_alone_refuses_is_not_called_damaged(original_dataset):
-    def refusing(*_):
-        raise RuntimeError("Dvpp Decode failed.\nC++ call stack")
+def test_mindspore_reads_on_behind_an_image_that_ends_its_pipeline(damaged):
+    feed = train_feed(damaged, "dvpp_on_cpu", tolerate=2)
+    rows = feed.dataset().create_dict_iterator(num_epochs=1, output_numpy=True)
+    batches = [row["id"].tolist() for row in rows]
+    assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == EXPECTED
+    failing = train_feed(damaged, "dvpp_on_cpu", tolerate=1)
+    with pytest.raises(RuntimeError) as error:
+        list(failing.dataset().create_dict_iterator(num_epochs=1, output_numpy=True))
+    assert "is damaged, it does not decode; 1 other damaged images are tolerated" in str(
+        failing.explain_error(error.value)
+    )
 
-    def images(planner):
-        return DvppImages(planner, 32, IMAGENET, lambda *_: [refusing])
 
-    with pytest.raises(UserError, match=r"row \d+ \(n\d+/.*\) was refused by the device, Dvpp Decode failed: .*host"):
-        ids_of(original_dataset, images, tolerate=70)
+@pytest.mark.parametrize("damaged", [with_impossible_codes], indirect=True)
+def test_what_the_device_alone_refuses_is_not_called_damaged(damaged, monkeypatch, capfd):
+    monkeypatch.setattr(dvpp, "decode_windows", lambda *_: None)  # a host that decodes it
+    assert len(list(train_feed(damaged, "dvpp_on_cpu", tolerate=0))) == 4
+    assert (
+        capfd.readouterr().err.count("is left to the host, the device refuses it: Error raised by libjpeg: Bogus") == 2
+    )
+    monkeypatch.setattr(dvpp, "decoding_problem", lambda _where: "Get Soc Version failed")
+    with pytest.raises(UserError, match=r"no image is decoded any more, Get Soc Version failed: take the feed host"):
+        list(train_feed(damaged, "dvpp_on_cpu", tolerate=70))
 
 
 @pytest.mark.parametrize("tolerate", [69, 1000])

@@ -99,7 +99,7 @@ def test_a_host_without_address_is_asked_for_one(tmp_path, monkeypatch):
     monkeypatch.setattr(script.socket, "gethostname", lambda: "no-such.invalid")
     with pytest.raises(UserError, match=r"this host's name, no-such\.invalid, has no address \(.+\): say --server-id"):
         script.make(script.MakeOptions(tmp_path / "t.json"))
-    with pytest.raises(UserError, match=r"cannot write .* \(File exists\): choose another file"):
+    with pytest.raises(UserError, match=r"cannot write .* \(File exists\): name another file"):
         script.make(script.MakeOptions(Path(__file__) / "t.json", server_id="10.0.0.9"))
     with pytest.raises(ValueError, match="server_id must be an IP address, got 'atlas-1'"):
         script.MakeOptions(tmp_path / "t.json", server_id="atlas-1")

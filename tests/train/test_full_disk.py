@@ -55,7 +55,7 @@ def test_an_export_into_a_file(finished_run, tmp_path):
     (tmp_path / "taken").touch()
     best = RunFolder(finished_run).best
     with pytest.raises(UserError, match=r"cannot write to .*taken .*choose another --out-dir"):
-        export_all(ExportOptions(checkpoint_path=best, out_dir=tmp_path / "taken"), "CPU")
+        export_all(ExportOptions(checkpoint_path=best, out_dir=tmp_path / "taken"))
 
 
 def test_a_prediction_of_a_name_that_is_no_utf8_and_a_sheet_into_a_file(images, finished_run, tmp_path):

@@ -21,12 +21,12 @@ from convert.dataset import Dataset
 from convert.dataset.classes import load_imagenet1k
 from convert.dataset.manifest import ClassEntry, load_manifest
 from convert.errors import UserError
-from tinydarknet.device import EXIT_TERMINATED
+from tinydarknet.device import EXIT_TERMINATED, Device
 from tinydarknet.model import checkpoint
 from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.run_folder.log_writer import SCALARS
 from tinydarknet.run_folder.paths import RunFolder
-from tinydarknet.train.assembly import initial_weights
+from tinydarknet.train.assembly import assemble, initial_weights
 from tinydarknet.train.training import train
 
 EVALUATION_TAGS = [f"evaluation/{name}" for name in SCALARS["evaluation"]]
@@ -293,6 +293,15 @@ def test_refusals(planes_data, tmp_path, changes, sentence):
     with pytest.raises(UserError, match=sentence):
         train(tiny_config(planes_data, run_dir, **changes))
     assert not run_dir.exists()
+
+
+def test_one_class_is_nothing_to_train_on(planes_data, tmp_path):
+    manifest = load_manifest(planes_data)
+    alone = dataclasses.replace(manifest, classes=manifest.classes[:1])
+    with pytest.raises(
+        UserError, match=r"has one class only, n01440764: training needs two at least; convert the folder"
+    ):
+        assemble(tiny_config(planes_data, tmp_path), Device("CPU", 0, 1), alone)
 
 
 def test_a_run_folder_serves_one_run(finished_run, planes_data):

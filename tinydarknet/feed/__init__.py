@@ -11,7 +11,7 @@ batch_plan.py   what each batch will hold
 crops.py        an encoding's payloads -> uint8 planes of a batch, by way of
 kernels.py      compiled loops over pixels: the hot loop
 batch_fill.py   a plan -> a batch: planes or RGB, colour matrices, labels
-dvpp.py         images decoded by Ascend's hardware
+dvpp.py         images decoded in MindSpore's pipeline, by Ascend's hardware
 reference.py    float32 RGB, as the reference did it
 damage.py       damaged rows: named, or replaced and counted
 prefetch.py     batches made ahead, in reused buffers

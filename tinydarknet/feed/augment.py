@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -49,12 +50,16 @@ class Augmentation:
             ("ratio_max", 0, 1000),
             ("ratio_min", 0, self.ratio_max),
         ):
-            if not least < getattr(self, name) <= most:
-                raise BadValueError(name, f"must be in ({least}, {most}]", getattr(self, name))
+            if not (_is_number(value := getattr(self, name)) and least < value <= most):
+                raise BadValueError(name, f"must be in ({least}, {most}]", value)
         reaches = {"flip": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
         for name, most in reaches.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise BadValueError(name, f"must be in [0, {most}]", getattr(self, name))
+            if not (_is_number(value := getattr(self, name)) and 0 <= value <= most):
+                raise BadValueError(name, f"must be in [0, {most}]", value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

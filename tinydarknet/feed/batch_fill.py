@@ -2,7 +2,7 @@
 
     plan(step) -> make the images -> an image is damaged: replace it in the plan, make again -> finish
 
-What the images of a batch look like is up to one object: `PlaneImages` and `RgbImages` here, `DvppImages` in dvpp.py.
+What the images of a batch look like is up to one object: `PlaneImages` or `RgbImages`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from tinydarknet.colour import Normalization, colour_matrices, plain_matrix
 from tinydarknet.feed.batch_plan import BatchPlan, Planner
-from tinydarknet.feed.crops import CROPPERS
+from tinydarknet.feed.crops import CROPPERS, Cropper
 from tinydarknet.feed.damage import UndecodableRowError
 from tinydarknet.feed.kernels import luma_means, planes_to_rgb
 from tinydarknet.feed.prefetch import Batch
@@ -98,9 +98,12 @@ class PlaneImages:
 
     columns: tuple[str, ...] = ("y", "uv", "colour")
 
-    def __init__(self, planner: Planner, image_size: int, normalization: Normalization) -> None:
+    def __init__(
+        self, planner: Planner, image_size: int, normalization: Normalization, crop: Cropper | None = None
+    ) -> None:
+        """Make them by `crop`; by default by the encoding's cropper."""
         self._records = planner.records
-        self._crop = CROPPERS[planner.records.manifest.encoding.name]
+        self._crop = crop or CROPPERS[planner.records.manifest.encoding.name]
         self._size = image_size
         self._normalization = normalization
         self._plain = plain_matrix(normalization)
@@ -131,11 +134,13 @@ class RgbImages:
 
     columns: tuple[str, ...] = ("image",)
 
-    def __init__(self, planner: Planner, image_size: int, normalization: Normalization | None) -> None:
-        """Without `normalization`, grey levels."""
+    def __init__(
+        self, planner: Planner, image_size: int, normalization: Normalization | None, crop: Cropper | None = None
+    ) -> None:
+        """Without `normalization`, grey levels; `crop` as in `PlaneImages`."""
         self._size = image_size
         self._dtype = np.uint8 if normalization is None else np.float32
-        self._planes = PlaneImages(planner, image_size, normalization or GREY_LEVELS)
+        self._planes = PlaneImages(planner, image_size, normalization or GREY_LEVELS, crop)
         self._scratch = threading.local()
 
     def allocate(self, batch_size: int) -> Batch:

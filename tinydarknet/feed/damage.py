@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.dataset import Dataset
-from convert.errors import BadValueError, UserError
+from convert.errors import UserError, check_integer
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class HealthPolicy:
     """Compare every payload with its checksum before it is used; costs some 70 microseconds for 130 KB."""
 
     def __post_init__(self) -> None:
-        if self.tolerate < 0:
-            raise BadValueError("tolerate", "must be at least 0", self.tolerate)
+        check_integer("tolerate", self.tolerate, least=0)
 
 
 class UndecodableRowError(Exception):

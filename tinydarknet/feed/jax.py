@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import jax
 import jax.numpy as jnp
-import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["planes_to_rgb"]
 
 
-def planes_to_rgb(y: jax.Array | np.ndarray, uv: jax.Array | np.ndarray, colour: jax.Array | np.ndarray) -> jax.Array:
+Array: TypeAlias = jax.Array | NDArray[Any]
+
+
+def planes_to_rgb(y: Array, uv: Array, colour: Array) -> jax.Array:
     """Planes and one colour matrix per image -> RGB; the matrix already contains the normalisation. For use under `jit`.
 
     Args:

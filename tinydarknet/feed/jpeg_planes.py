@@ -18,11 +18,9 @@ from contextlib import suppress
 import cv2
 import numpy as np
 import simplejpeg
-from numba.np.numpy_support import carray
 
-from convert.compiled import compiled, pointer
+from convert.compiled import compiled
 from convert.dataset import Dataset
-from convert.image.shrink import shrink
 from tinydarknet.feed.augment import Windows
 from tinydarknet.feed.damage import UndecodableRowError
 from tinydarknet.feed.ffmpeg import JpegDecoder, decode_jpeg, problem
@@ -42,7 +40,7 @@ from tinydarknet.feed.jpeg_window import (
     WIDTH,
     cut_window,
 )  # fmt: skip
-from tinydarknet.feed.kernels import resize_window
+from tinydarknet.feed.kernels import fit_window
 
 _GREY_CHROMA = 128
 
@@ -169,26 +167,13 @@ def _make_planes(
         top, left = boxes[place, 0] - result[TOP], boxes[place, 1] - result[LEFT]
         height, width = boxes[place, 2], boxes[place, 3]
         area, flip = by_area[place], flips[place]
-        _resize(planes[0] + top * planes[3] + left, 0, planes[3], height, width, flip, area, y[place])
+        fit_window(planes[0] + top * planes[3] + left, 0, planes[3], height, width, flip, area, y[place])
         if down:
             start = planes[1] + top // down * planes[4] + left // across
             height, width = max(1, height // down), max(1, width // across)
-            _resize(start, planes[2] - planes[1], planes[4], height, width, flip, area, uv[place])
+            fit_window(start, planes[2] - planes[1], planes[4], height, width, flip, area, uv[place])
         else:
             uv[place] = _GREY_CHROMA
-
-
-@compiled
-def _resize(
-    address: int, next_plane: int, stride: int, height: int, width: int, flip: bool, by_area: bool, out: np.ndarray
-) -> None:
-    if by_area:
-        for plane in range(len(out)):
-            start = pointer(np.uintp(address + plane * next_plane))
-            window = carray(start, ((height - 1) * stride + width,), np.uint8)
-            shrink(window, height, width, 1, stride, flip, out[plane])
-    else:
-        resize_window(address, next_plane, stride, height, width, flip, out)
 
 
 def _decode_with_opencv(records: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:

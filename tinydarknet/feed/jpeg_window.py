@@ -110,6 +110,26 @@ def cut_window(
 
 
 @compiled
+def check_files(addresses: np.ndarray, lengths: np.ndarray, sizes: np.ndarray, statuses: np.ndarray) -> None:
+    """What `cut_window` makes of files: of all that it checks, nothing depends on the window.
+
+    Args:
+        addresses: of the files, uintp [B]; the caller keeps the memory alive.
+        lengths: of the files, bytes, int64 [B].
+        sizes: height and width that they must have, int64 [B, 2].
+        statuses: CUT, FOREIGN or DAMAGED, int64 [B], written.
+    """
+    result, box = np.empty(RESULT_COLUMNS, np.int64), np.array([0, 0, 1, 1])
+    tables, longest = np.empty(TABLES_BYTES, np.uint8), 0
+    for length in lengths:
+        longest = max(longest, length)
+    out = np.empty(longest + ROOM_BYTES, np.uint8)
+    for place in range(len(addresses)):
+        cut_window(addresses[place], lengths[place], sizes[place], box, out, tables, result)
+        statuses[place] = result[STATUS]
+
+
+@compiled
 def _copy_header(  # noqa: PLR0912, a branch for each marker
     file: np.ndarray, size: np.ndarray, out: np.ndarray, tables: np.ndarray, facts: np.ndarray, result: np.ndarray
 ) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from convert.compiled import compiled, pointer
+from convert.image.shrink import shrink
 
 _WEIGHT_ONE = 2048
 """A weight of 1; the two weights of a pixel add up to it."""
@@ -68,6 +69,90 @@ def resize_window(
             newest = max(newest, second)
             near, far = weights[0, row], weights[1, row]
             _blend_down(resized[first & 1], resized[second & 1], near, far, out[plane, row])
+
+
+@compiled
+def shrink_window(
+    address: int, next_plane: int, stride: int, height: int, width: int, flip: bool, out: np.ndarray
+) -> None:
+    """As `resize_window`, by area."""
+    for plane in range(out.shape[0]):
+        start = np.uintp(address) + np.uintp(plane * next_plane)
+        window = carray(pointer(start), ((height - 1) * stride + width,), np.uint8)
+        shrink(window, height, width, 1, stride, flip, out[plane])
+
+
+@compiled
+def fit_window(
+    address: int, next_plane: int, stride: int, height: int, width: int, flip: bool, by_area: bool, out: np.ndarray
+) -> None:
+    """As `resize_window`, or, `by_area`, as `shrink_window`."""
+    if by_area:
+        shrink_window(address, next_plane, stride, height, width, flip, out)
+    else:
+        resize_window(address, next_plane, stride, height, width, flip, out)
+
+
+@compiled
+def crop_rgb(
+    addresses: np.ndarray,
+    strides: np.ndarray,
+    boxes: np.ndarray,
+    flips: np.ndarray,
+    by_area: np.ndarray,
+    places: np.ndarray,
+    y: np.ndarray,
+    uv: np.ndarray,
+) -> None:
+    """Turn windows of RGB images into planes (ITU-T T.871, section 7), a chroma pixel for 2x2 pixels, and fit them.
+
+    Args:
+        addresses: of the images, uintp [N]; the caller keeps the memory alive.
+        strides: bytes from a row to the next, int64 [N].
+        boxes: the windows: top, left, height, width, all even, int64 [N, 4].
+        flips: bool [N].
+        by_area: which windows are averaged, bool [N].
+        places: of the images in the batch, int64 [N].
+        y: uint8 [B, 1, S, S], written at `places`.
+        uv: uint8 [B, 2, S/2, S/2], written at `places`.
+    """
+    for number in range(len(addresses)):
+        top, left, height, width = boxes[number]
+        start = addresses[number] + np.uintp(top * strides[number] + 3 * left)
+        luma, chroma = np.empty((height, width), np.uint8), np.empty((2, height // 2, width // 2), np.uint8)
+        for row in range(height):
+            pixels = carray(pointer(start + np.uintp(row * strides[number])), (width, 3), np.uint8)
+            _luma_of_row(pixels, luma[row])
+        for row in range(height // 2):
+            upper = carray(pointer(start + np.uintp(2 * row * strides[number])), (width // 2, 6), np.uint8)
+            lower = carray(pointer(start + np.uintp((2 * row + 1) * strides[number])), (width // 2, 6), np.uint8)
+            _chroma_of_rows(upper, lower, chroma[0, row], chroma[1, row])
+        flip, area, place = flips[number], by_area[number], places[number]
+        fit_window(luma.ctypes.data, 0, width, height, width, flip, area, y[place])
+        next_plane = height * width // 4
+        fit_window(chroma.ctypes.data, next_plane, width // 2, height // 2, width // 2, flip, area, uv[place])
+
+
+@compiled
+def _luma_of_row(pixels: np.ndarray, out: np.ndarray) -> None:
+    """A row of RGB, uint8 [W, 3], to luma, uint8 [W]; weights in 16 bits, as libjpeg's."""
+    for at in range(len(out)):
+        red, green, blue = np.int32(pixels[at, 0]), np.int32(pixels[at, 1]), np.int32(pixels[at, 2])
+        weighted = np.int32(19595) * red + np.int32(38470) * green + np.int32(7471) * blue
+        out[at] = np.uint8(np.int32(weighted + np.int32(1 << 15)) >> np.int32(16))
+
+
+@compiled
+def _chroma_of_rows(upper: np.ndarray, lower: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:
+    """Two rows of RGB, two pixels at a time, uint8 [W/2, 6], to u and v, uint8 [W/2]: the means of 2x2 pixels."""
+    middle = np.int32((128 << 18) + (1 << 17) - 1)
+    for at in range(len(u)):
+        red = np.int32(upper[at, 0]) + np.int32(upper[at, 3]) + np.int32(lower[at, 0]) + np.int32(lower[at, 3])
+        green = np.int32(upper[at, 1]) + np.int32(upper[at, 4]) + np.int32(lower[at, 1]) + np.int32(lower[at, 4])
+        blue = np.int32(upper[at, 2]) + np.int32(upper[at, 5]) + np.int32(lower[at, 2]) + np.int32(lower[at, 5])
+        blueness = middle - np.int32(11059) * red - np.int32(21709) * green + np.int32(32768) * blue
+        redness = middle + np.int32(32768) * red - np.int32(27439) * green - np.int32(5329) * blue
+        u[at], v[at] = np.uint8(np.int32(blueness) >> np.int32(18)), np.uint8(np.int32(redness) >> np.int32(18))
 
 
 @compiled

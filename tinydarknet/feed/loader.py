@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from convert.dataset import Dataset
-from convert.errors import BadValueError, UserError
-from tinydarknet.ascend import DRIVER
+from convert.errors import BadValueError, UserError, check_integer
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
 from tinydarknet.feed.batch_plan import Planner
@@ -24,9 +22,10 @@ if TYPE_CHECKING:
     from mindspore.dataset import Dataset as MindSporeDataset
 
     from tinydarknet.feed.batch_fill import StageTimer
+    from tinydarknet.feed.crops import Cropper
+    from tinydarknet.feed.dvpp import DecodingRates
 
-
-FeedName = Literal["auto", "planes", "dvpp", "host", "reference"]
+FeedName = Literal["auto", "planes", "dvpp", "dvpp_on_cpu", "host", "reference"]
 ImagesName = Literal["planes", "rgb", "rgb_uint8"]
 
 
@@ -38,21 +37,21 @@ class Choice:
     sentence: str
 
 
-def hardware_problem() -> str | None:
-    """Why this host cannot decode by hardware; None if it can."""
-    if not DRIVER.exists():
-        return "there is no Ascend driver"
-    try:
-        from tinydarknet.feed.dvpp import device_problem
-    except ImportError:
-        return "MindSpore is not installed"
-    return device_problem()
-
-
 def choose_feed(
-    wanted: FeedName, encoding: str, directory: Path, problem: Callable[[], str | None] = hardware_problem
+    wanted: FeedName,
+    encoding: str,
+    directory: Path,
+    problem: Callable[[], str | None],
+    measure: Callable[[], DecodingRates],
 ) -> Choice:
     """Pick the feed for a dataset of this encoding.
+
+    Args:
+        wanted: by the user.
+        encoding: of the dataset.
+        directory: of the dataset, for messages.
+        problem: why this process cannot decode by hardware, None if it can; asked only where it matters.
+        measure: how fast hardware and host decode; "auto" takes the hardware only if it is faster.
 
     Raises:
         UserError: the wanted feed cannot read it, or needs hardware that is not there.
@@ -63,22 +62,28 @@ def choose_feed(
             f"or convert to the encoding {'yuv420' if wanted == 'planes' else 'original'}",
             "feed",
         )
+    images = f"the dataset's {encoding} images"
     if encoding == "yuv420":
         return Choice("planes", "feed planes: the dataset stores yuv420, nothing is left to decode")
     if wanted == "reference":
         return Choice("reference", "feed reference: the baseline, as asked for")
     if wanted == "host":
-        return Choice("host", f"feed host: the processors decode the dataset's {encoding} images, as asked for")
+        return Choice("host", f"feed host: the processors decode {images}, as asked for")
+    if wanted == "dvpp_on_cpu":
+        return Choice("dvpp_on_cpu", f"feed dvpp_on_cpu: the processors decode {images} in the hardware's pipeline")
     reason = problem()
-    if reason is None:
-        return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes the dataset's {encoding} images")
     if wanted == "dvpp":
-        raise UserError(
-            f"the feed dvpp cannot be used, {reason}: take the feed host, or convert to the encoding yuv420", "feed"
-        )
-    return Choice(
-        "host", f"feed host: the processors decode the dataset's {encoding} images, not the hardware: {reason}"
-    )
+        if reason is not None:
+            raise UserError(
+                f"the feed dvpp cannot be used, {reason}: take the feed host, or convert to the encoding yuv420", "feed"
+            )
+        return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes {images}, as asked for")
+    if reason is None:
+        rates = measure()
+        if rates.dvpp > rates.host:
+            return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes {images}, {rates}")
+        reason = f"it decodes {rates}"
+    return Choice("host", f"feed host: the processors decode {images}, not the hardware: {reason}")
 
 
 class Feed(Protocol):
@@ -86,7 +91,7 @@ class Feed(Protocol):
 
     Attributes:
         columns: the names of a batch's arrays: `image_columns`, then "label" and "id".
-        image_columns: ("y", "uv", "colour"), or ("image",) for RGB, or ("pixels", "colour") from Ascend's hardware.
+        image_columns: ("y", "uv", "colour"), or ("image",) for RGB.
         steps: batches that it yields.
         steps_per_epoch: batches of an epoch; in evaluation `steps`.
         stream: which rows come when.
@@ -167,9 +172,12 @@ def open_train_feed(
         BadValueError: a value that cannot be used, or a dataset with fewer images than one step takes.
         UserError: no dataset, a damaged one, or one that `feed` cannot read.
     """
-    opened = _opened(dataset, batch_size, image_size, threads, images)
-    for name, value in (("epochs", epochs), ("seed", seed), ("first_step", first_step)):
-        _check_integer(name, value, least=1 if name == "epochs" else 0)
+    opened = _opened(dataset, batch_size, image_size, rank, normalization, images, feed, threads)
+    check_integer("epochs", epochs, least=1)
+    check_integer("seed", seed, least=0)
+    check_integer("first_step", first_step, least=0)
+    _check_type("augmentation", augmentation, Augmentation)
+    _check_type("health", health, HealthPolicy, RowHealth)
     per_epoch = steps_per_epoch(len(opened), batch_size, rank.of)
     if per_epoch == 0:
         raise BadValueError(
@@ -178,8 +186,13 @@ def open_train_feed(
             f"{opened.directory} has {len(opened)}",
             batch_size,
         )
+    if last_step is not None:
+        check_integer("last_step", last_step, least=first_step)
+    elif first_step > epochs * per_epoch:
+        raise BadValueError(
+            "first_step", f"must be at most epochs x steps per epoch = {epochs} x {per_epoch}", first_step
+        )
     end = epochs * per_epoch if last_step is None else last_step
-    _check_integer("last_step", end, least=first_step)
     stream = TrainingStream(len(opened), batch_size, seed, rank.number, rank.of, first_step, end)
     planner = Planner(opened, stream, augmentation, health_of(opened, health))
     return _feed_for(planner, image_size, normalization, images, feed, threads or equal_share_threads(rank.of), timer)
@@ -200,7 +213,7 @@ def open_eval_feed(
 
     What no image fills at the end has label -1 and id -1. Arguments and errors are those of `open_train_feed`.
     """
-    opened = _opened(dataset, batch_size, image_size, threads, images)
+    opened = _opened(dataset, batch_size, image_size, rank, normalization, images, feed, threads)
     stream = EvaluationStream(len(opened), batch_size, rank.number, rank.of)
     planner = Planner(opened, stream, None, RowHealth(opened, HealthPolicy()))
     return _feed_for(planner, image_size, normalization, images, feed, threads or equal_share_threads(rank.of))
@@ -212,17 +225,27 @@ def health_of(dataset: Dataset, health: HealthPolicy | RowHealth) -> RowHealth:
 
 
 def _opened(
-    dataset: str | Path | Dataset, batch_size: int, image_size: int, threads: int | None, images: str
+    dataset: str | Path | Dataset,
+    batch_size: int,
+    image_size: int,
+    rank: Rank,
+    normalization: Normalization,
+    images: str,
+    feed: str,
+    threads: int | None,
 ) -> Dataset:
-    """Check what training and evaluation are both told, then open the dataset."""
-    _check_integer("batch_size", batch_size, least=1)
-    _check_integer("image_size", image_size, least=2)
+    """Check what training and evaluation are both given, then open the dataset."""
+    check_integer("batch_size", batch_size, least=1)
+    check_integer("image_size", image_size, least=2)
     if image_size % 2:
         raise BadValueError("image_size", "must be even, so that half-size chroma fits", image_size)
     if threads is not None:
-        _check_integer("threads", threads, least=1)
-    if images not in get_args(ImagesName):
-        raise BadValueError("images", f"must be one of {', '.join(get_args(ImagesName))}", images)
+        check_integer("threads", threads, least=1)
+    _check_type("rank", rank, Rank)
+    _check_type("normalization", normalization, Normalization)
+    for name, value, names in (("images", images, get_args(ImagesName)), ("feed", feed, get_args(FeedName))):
+        if value not in names:
+            raise BadValueError(name, f"must be one of {', '.join(names)}", value)
     if isinstance(dataset, Dataset):
         return dataset
     if not isinstance(dataset, (str, os.PathLike)):
@@ -233,13 +256,9 @@ def _opened(
     return Dataset(directory)
 
 
-def _check_integer(name: str, value: object, *, least: int) -> None:
-    try:
-        fits = not isinstance(value, bool) and operator.index(value) >= least  # type: ignore[arg-type]
-    except TypeError:
-        fits = False
-    if not fits:
-        raise BadValueError(name, f"must be an integer, at least {least}", value)
+def _check_type(name: str, value: object, *kinds: type) -> None:
+    if not isinstance(value, kinds):
+        raise BadValueError(name, f"must be {' or '.join(f'a {kind.__name__}' for kind in kinds)}", value)
 
 
 def _feed_for(
@@ -252,25 +271,31 @@ def _feed_for(
     timer: StageTimer | None = None,
 ) -> Feed:
     # here, because they load OpenCV and numba, which nobody waits for who asks for --help
-    from tinydarknet.feed.batch_fill import BatchFiller, PlaneImages, RgbImages
+    from tinydarknet.feed.batch_fill import BatchFiller, BatchImages, PlaneImages, RgbImages
+    from tinydarknet.feed.dvpp import DvppFeed, hardware_problem, measured_rates
 
     records = planner.records
     encoding = records.manifest.encoding.name
-    if images != "planes" and feed == "auto" and encoding != "yuv420":
-        feed = "host"
-    choice = choose_feed(feed, encoding, records.directory)
-    if images not in {"dvpp": ("planes",), "reference": ("planes", "rgb")}.get(choice.feed, (images,)):
-        raise BadValueError("images", f"must be another with the feed {choice.feed}, which makes its own kind", images)
+
+    def make_images(crop: Cropper | None = None) -> BatchImages:
+        if images == "planes":
+            return PlaneImages(planner, image_size, normalization, crop)
+        return RgbImages(planner, image_size, normalization if images == "rgb" else None, crop)
+
+    def by_processors(choice: str = "") -> ThreadedFeed:
+        return ThreadedFeed(BatchFiller(planner, make_images(), timer), threads, choice)
+
+    def measure() -> DecodingRates:
+        return measured_rates(DvppFeed(planner, make_images, threads), by_processors(), encoding, threads)
+
+    choice = choose_feed(feed, encoding, records.directory, hardware_problem, measure)
     if choice.feed == "reference":
+        if images == "rgb_uint8":
+            raise BadValueError("images", "must be planes or rgb: the feed reference makes float32 RGB", images)
         from tinydarknet.feed.reference import ReferenceFeed
 
         return ReferenceFeed(records, planner.stream, image_size, normalization, planner.augmentation, threads)
-    if choice.feed == "dvpp":
-        from tinydarknet.feed.dvpp import DvppImages
-
-        filler = BatchFiller(planner, DvppImages(planner, image_size, normalization), timer)
-    elif images == "planes":
-        filler = BatchFiller(planner, PlaneImages(planner, image_size, normalization), timer)
-    else:
-        filler = BatchFiller(planner, RgbImages(planner, image_size, normalization if images == "rgb" else None), timer)
-    return ThreadedFeed(filler, threads, choice.sentence)
+    if choice.feed in ("dvpp", "dvpp_on_cpu"):
+        where = "Ascend" if choice.feed == "dvpp" else "CPU"
+        return DvppFeed(planner, make_images, threads, choice.sentence, timer, where)
+    return by_processors(choice.sentence)

@@ -36,7 +36,10 @@ class PlanesToRgb(nn.Cell):
 
 
 def dataset_of(
-    columns: tuple[str, ...], steps: int, batches: Callable[[], Iterator[dict[str, np.ndarray]]]
+    columns: tuple[str, ...],
+    steps: int,
+    batches: Callable[[], Iterator[dict[str, np.ndarray]]],
+    like: dict[str, np.ndarray],
 ) -> ds.Dataset:
     """A MindSpore dataset of whole batches, which it keeps instead of copying them.
 
@@ -44,8 +47,13 @@ def dataset_of(
         columns: names of the arrays, in the dataset's order.
         steps: how many batches there are.
         batches: called for each pass over the dataset; every batch has arrays of its own.
+        like: arrays of a batch's types and shapes, or MindSpore would make batches to learn them, at each start of a sink.
     """
-    return ds.GeneratorDataset(_Rows(columns, steps, batches), list(columns), shuffle=False, num_parallel_workers=1)
+    rows = _Rows(columns, steps, batches)
+    dataset = ds.GeneratorDataset(rows, list(columns), shuffle=False, num_parallel_workers=1)
+    dataset.saved_output_types = [like[name].dtype for name in columns]
+    dataset.saved_output_shapes = [list(like[name].shape) for name in columns]
+    return dataset
 
 
 class _Rows:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from convert.errors import BadValueError
+from convert.errors import check_integer
 from tinydarknet.feed.hashing import hash_ids
 
 PADDING = -1
@@ -79,10 +79,8 @@ class Rank:
     """How many there are."""
 
     def __post_init__(self) -> None:
-        if type(self.of) is not int or self.of < 1:
-            raise BadValueError("of", "must be an integer, at least 1", self.of)
-        if type(self.number) is not int or not 0 <= self.number < self.of:
-            raise BadValueError("rank", f"must be an integer in [0, {self.of})", self.number)
+        check_integer("of", self.of, least=1)
+        check_integer("rank", self.number, least=0, below=self.of)
 
 
 class Stream(Protocol):

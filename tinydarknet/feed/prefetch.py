@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,7 +80,7 @@ class ThreadedFeed:
         """
         from tinydarknet.feed.mindspore import dataset_of
 
-        return dataset_of(self.columns, self.steps, self._remember_failure)
+        return dataset_of(self.columns, self.steps, self._remember_failure, self._source.allocate())
 
     def explain_error(self, error: RuntimeError) -> UserError | None:  # noqa: ARG002, MindSpore's says less
         """What ended `dataset()`'s batches, if it was something to tell the user."""
@@ -97,13 +98,13 @@ class ThreadedFeed:
         """The batches from number `skip` on, in arrays that stay valid, or, with `reuse`, in a ring of few."""
         ring: deque[Batch] = deque()
         pending: deque[tuple[Future[None], Batch]] = deque()
-        steps = iter(range(skip, self.steps))
+        fills = self._fills(skip)
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="feed")
         try:
             while True:
-                for step in itertools.islice(steps, self._threads + self._read_ahead - len(pending)):
+                for fill in itertools.islice(fills, self._threads + self._read_ahead - len(pending)):
                     batch = ring.popleft() if ring else self._source.allocate()
-                    pending.append((executor.submit(self._source.fill, step, batch), batch))
+                    pending.append((executor.submit(fill, batch), batch))
                 if not pending:
                     return
                 done, batch = pending.popleft()
@@ -113,3 +114,9 @@ class ThreadedFeed:
                     ring.append(batch)
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
+            fills.close()
+
+    def _fills(self, first: int) -> Generator[Callable[[Batch], None], None, None]:
+        """What fills each batch from number `first` on; asked for in order, on the thread that asks for the batches."""
+        for step in range(first, self.steps):
+            yield functools.partial(self._source.fill, step)

@@ -13,21 +13,6 @@ from tinydarknet.colour import Normalization
 from tinydarknet.feed.mindspore import PlanesToRgb
 
 
-class PixelsToRgb(nn.Cell):
-    """RGB pixels and one colour matrix per image; the matrix already contains the normalisation.
-
-    Inputs: pixels uint8 [B, S, S, 3], colour float32 [B, 3, 4].
-    """
-
-    def construct(self, pixels: Tensor, colour: Tensor) -> Tensor:
-        """Compute `colour[:, :, :3] @ pixel + colour[:, :, 3]` for every pixel."""
-        batch = pixels.shape[0]
-        column = colour.reshape(batch, 3, 4, 1, 1)
-        rgb = ops.cast(ops.transpose(pixels, (0, 3, 1, 2)), ms.float32)
-        mixed = column[:, :, 0] * rgb[:, 0:1] + column[:, :, 1] * rgb[:, 1:2] + column[:, :, 2] * rgb[:, 2:3]
-        return mixed + column[:, :, 3]
-
-
 class RgbImage(nn.Cell):
     """Images that the host has normalised: float32 [B, 3, S, S], unchanged."""
 
@@ -52,7 +37,6 @@ class RgbPixels(nn.Cell):
 
 INPUT_CELLS: dict[tuple[str, ...], type[nn.Cell]] = {
     ("y", "uv", "colour"): PlanesToRgb,
-    ("pixels", "colour"): PixelsToRgb,
     ("image",): RgbImage,
 }
 """The input cell for a feed's image columns."""

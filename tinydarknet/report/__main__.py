@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.cli import Command, main_single
-from convert.durable_files import write_bytes
+from convert.durable_files import write_output
 from convert.errors import UserError
 
 PAGE_NAME = "report.html"
@@ -46,10 +46,7 @@ def write_report(options: ReportOptions) -> None:
     runs = [read_run(path) for path in options.runs]
     page = run_page(runs[0]) if len(runs) == 1 else comparison_page(runs)
     out = options.out or options.runs[0] / PAGE_NAME
-    try:
-        write_bytes(out, page.encode(errors="backslashreplace"))  # names of files need not be UTF-8
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}): choose another --out") from error
+    write_output(out, page.encode(errors="backslashreplace"))  # names of files need not be UTF-8
     print(f"{out}: {len(page) / 1e3:,.0f} KB")
 
 

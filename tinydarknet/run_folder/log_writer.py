@@ -107,7 +107,8 @@ class Reporter:
 
     def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
         now = time.time()
-        self._log.write(json.dumps({"event": kind, **fields, "unix_time_s": round(now, 3)}) + "\n")
+        clocks = {"unix_time_s": round(now, 3), "process_cpu_s": round(time.process_time(), 3)}
+        self._log.write(json.dumps({"event": kind, **fields, **clocks}) + "\n")
         self._log.flush()
         if kind == "step":
             self._rows.writerow(dict(fields))
