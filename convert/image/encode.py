@@ -92,7 +92,7 @@ def decode_rgb(data: bytes) -> np.ndarray:
 def _encode_planes(data: bytes, encoding: Encoding, _check: Check) -> Payload:
     pixels, reason = _resized(data, encoding.short_side)
     make = planes.from_grey if pixels.ndim == 2 else planes.from_bgr
-    return Payload(make(pixels).tobytes(), *pixels.shape[:2], "encoded", reason)
+    return Payload(make(pixels).tobytes(), pixels.shape[0], pixels.shape[1], "encoded", reason)
 
 
 def _encode_resized(data: bytes, encoding: Encoding, _check: Check) -> Payload:
@@ -103,7 +103,8 @@ def _encode_resized(data: bytes, encoding: Encoding, _check: Check) -> Payload:
     import cv2
 
     pixels, reason = _resized(data, encoding.short_side)
-    _refuse_long(*pixels.shape[:2])
+    height, width = pixels.shape[:2]
+    _refuse_long(height, width)
     options = {
         cv2.IMWRITE_JPEG_QUALITY: encoding.quality,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
@@ -111,7 +112,7 @@ def _encode_resized(data: bytes, encoding: Encoding, _check: Check) -> Payload:
     }
     colours = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
     _, encoded = cv2.imencode(".jpg", colours, [number for option in options.items() for number in option])
-    return Payload(encoded.tobytes(), *pixels.shape[:2], "re-encoded", reason)
+    return Payload(encoded.tobytes(), height, width, "re-encoded", reason)
 
 
 def _resized(data: bytes, short_side: int) -> tuple[np.ndarray, str]:
