@@ -71,6 +71,7 @@ COMMANDS = {
     "-m tinydarknet.evaluate": ["--val-data-path", "dataset", "--checkpoint-path", "tiny.ckpt"],
     "-m tinydarknet.preview": ["dataset", "--out", "sheet.png"],
     "-m tinydarknet.report": ["--runs", "run"],
+    "-m tinydarknet.ascend_check": [],
     "-m tinydarknet.export": ["--checkpoint-path", "tiny.ckpt", "--file-format", "onnx"],
     "-m tinydarknet.predict": ["picture.JPEG", "--checkpoint-path", "tiny.ckpt"],
     "benchmarks/feed_rate.py": ["--data", "dataset"],
