@@ -171,7 +171,7 @@ def _opening(options: StepTimeOptions, data: Path, device: Device) -> TrainingFe
     stage = "crop" if encoding == "yuv420" else "decode"
     if options.slow in ("crop", "decode") and options.slow != stage:
         raise UserError(f"{data} is stored as {encoding}, its feed has a stage {stage} and none called {options.slow}")
-    if options.slow in ("read", "crop", "decode", "batch") and options.feed in ("reference", "dvpp"):
+    if options.slow in ("read", "crop", "decode", "batch") and options.feed in ("reference", "dvpp", "dvpp_on_cpu"):
         raise UserError(f"the {options.feed} feed's stages cannot be slowed: take --feed planes or host")
     if options.slow == "all-reduce" and device.world_size == 1:
         raise UserError("one rank has no all-reduce to slow: add --ranks 2")

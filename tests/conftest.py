@@ -8,7 +8,7 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ import pytest
 from convert_making import make
 from fast_only import FastOnly
 from hypothesis import HealthCheck, settings
+from processes import shorten_network
 
 from convert.sample import SampleOptions, sample
 
@@ -116,6 +117,14 @@ def real_images() -> Path:
     if not REAL_IMAGES.is_dir():
         pytest.skip("the real images are not at hand")
     return REAL_IMAGES
+
+
+@pytest.fixture(scope="module")
+def short_network() -> Iterator[None]:
+    """Tiny-DarkNet has 4 layers, here and in the processes that the tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_network(patch)
+        yield
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_convert_rate_measures_conversion_and_verification(tree, tmp_path):
         assert result["verify_mb_per_core_s"] > 0
 
 
-def test_step_time_names_the_bottleneck(planes_dataset, tmp_path):
+def test_step_time_names_the_bottleneck(planes_dataset, tmp_path, short_network):
     (result,) = results_of(
         "step_time", "--data", planes_dataset, "--batch-size", 8, "--image-size", 32, "--steps", 2, "--batches", 10,
         "--device-target", "CPU", cwd=tmp_path,

@@ -16,6 +16,8 @@ from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.run_folder.log_writer import Reporter
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 
 @contextlib.contextmanager
 def files_of_at_most(size_bytes):
@@ -31,7 +33,7 @@ def files_of_at_most(size_bytes):
 def test_a_checkpoint_that_does_not_fit(tmp_path):
     description = Description(ModelDescription("darknet", plain_classes(10), IMAGENET, 32, "drawn"), None)
     network = TinyDarkNet(10)
-    with files_of_at_most(100_000), pytest.raises(UserError, match=r"cannot write the checkpoint .*a\.ckpt \(File too"):
+    with files_of_at_most(10_000), pytest.raises(UserError, match=r"cannot write the checkpoint .*a\.ckpt \(File too"):
         checkpoint.save(tmp_path / "new" / "a.ckpt", network, description)
     assert not list((tmp_path / "new").iterdir())
     checkpoint.save(tmp_path / "new" / "a.ckpt", network, description)
