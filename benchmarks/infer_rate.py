@@ -76,11 +76,7 @@ def _make_files(options: InferRateOptions, folder: Path) -> dict[Kind, Path]:
 
     checkpoint = options.checkpoint_path or _initial_checkpoint(folder / "initial.ckpt", options.image_size)
     with contextlib.redirect_stdout(sys.stderr):
-        export_checkpoint(
-            ExportOptions(
-                checkpoint_path=checkpoint, out_dir=folder, image_size=options.image_size, device_target="CPU"
-            )
-        )
+        export_checkpoint(ExportOptions(checkpoint_path=checkpoint, out_dir=folder, image_size=options.image_size))
     files: dict[Kind, Path] = {
         "checkpoint": checkpoint,
         "mindir": folder / "tinydarknet.mindir",
