@@ -8,6 +8,7 @@
 #   make train ARGS="--epoch-size 90 --lr-init 0.05"  passes options on
 
 SHELL := /bin/bash
+COMMA := ,
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
@@ -21,6 +22,9 @@ CLIENTS_VENV := .venv-clients
 CLIENTS_READY := $(CLIENTS_VENV)/ready
 PEERS_VENV := .venv-peers
 PEERS_READY := $(PEERS_VENV)/peers.json
+# a host with an Ascend driver gets what CANN's Python parts need, which wants older pins in places
+ON_ASCEND := $(wildcard /dev/davinci_manager)
+EXTRAS := dev$(if $(ON_ASCEND),$(COMMA)ascend)
 RESULTS := benchmarks/results
 PUBLISHED := $(RESULTS)/published
 # msrun starts "python" from PATH
@@ -58,7 +62,7 @@ CHECKPOINT ?= $(RUN)/checkpoints/best.ckpt
 # a run folder that holds a run is resumed
 resume = $(if $(wildcard $(1)/config.json),--resume)
 
-.PHONY: help setup demo test test-fast test-clients lint fmt mindrecord train train-8p eval export report bench bench-peers bench-clients bench-learning bench-publish bench-report
+.PHONY: help setup demo test test-fast test-clients test-aarch64 ascend-check lint fmt mindrecord train train-8p eval export report bench bench-peers bench-clients bench-learning bench-publish bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -76,6 +80,12 @@ test-fast: $(READY)  ## run the tests that start neither MindSpore nor another p
 
 test-clients: $(CLIENTS_READY) $(READY)  ## train other frameworks' networks from the feed, in an environment of their own (some 3 GB)
 	$(CLIENTS_VENV)/bin/python -m pytest --confcutdir tests/clients tests/clients
+
+test-aarch64: $(READY)  ## run the tests of kernels, images, planes and order as on Arm, by qemu (Debian, qemu-user-static)
+	scripts/test_aarch64.sh $(ARGS)
+
+ascend-check: $(READY)  ## try everything that needs an Ascend card, and what can be tried without; a page in RUNS/ascend-check
+	$(BIN)/python -m tinydarknet.ascend_check --out $(RUNS)/ascend-check $(ARGS)
 
 lint: $(READY)  ## check style and types; changes nothing
 	$(BIN)/ruff check .
@@ -152,8 +162,9 @@ $(PEERS_READY): $(READY)
 $(DATA)/sample-images: $(READY)
 	$(BIN)/python -m convert sample $@
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt constraints-ascend.txt
 	@if [ -z "$(PYTHON)" ]; then echo "error: no Python 3.10 to 3.12 with venv was found: install one (on Debian also python3-venv), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(if $(ON_ASCEND),cat constraints-ascend.txt <(grep -vFf <(sed -n 's/==.*/==/p' constraints-ascend.txt) constraints.txt),cat constraints.txt) >$(VENV)/pins.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/pins.txt --editable '.[$(EXTRAS)]'
 	touch $@

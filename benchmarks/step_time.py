@@ -70,6 +70,8 @@ class StepTimeOptions(BenchmarkOptions):
     """By so much a batch."""
     device_target: Literal["auto", "Ascend", "CPU"] = "auto"
     """Where the network runs."""
+    jit_level: Literal["auto", "O0", "O1", "O2"] = "auto"
+    """As in training."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "batch_size", "batches", "threads", "ranks")
@@ -84,7 +86,7 @@ def time_step(options: StepTimeOptions, data: Path) -> dict[str, Any] | None:
     from tinydarknet.config import DeviceConfig
     from tinydarknet.device import set_up
 
-    device, notes = set_up(DeviceConfig(device_target=options.device_target))
+    device, notes = set_up(DeviceConfig(device_target=options.device_target, jit_level=options.jit_level))
     print(*notes, sep="\n")
     with slowed(options.slow, options.slow_ms):
         parts, stages, cpu_ms = _measure(options, data, device)
@@ -101,6 +103,8 @@ def time_step(options: StepTimeOptions, data: Path) -> dict[str, Any] | None:
     return {
         "benchmark": "step_time",
         "device": device.target,
+        "amp_level": device.amp_level("auto"),
+        "jit_level": options.jit_level,
         "stage_ms": {name: percentiles(values) for name, values in stages.items()},
         **{name: percentiles(values) if values else None for name, values in parts.items()},
         "cpu_ms_per_step": cpu_ms,
@@ -142,7 +146,7 @@ def _measure(
     feed_ms = time_feed(opening.open(options.batches + 2 * options.threads + 8), options.batches, options.threads)
     feed = opening.open(1)
     batch = step_parts.first_batch(opening)
-    transfer_ms = time_transfer(batch, feed.columns, options.batches)
+    transfer_ms = time_transfer(batch, feed.columns, options.batches, step_parts.Arrival().wait_for)
     columns = [Tensor(batch[name]) for name in feed.columns]
     local = step_parts.build_step(feed, data, device, 1)
     compute_ms = step_parts.time_cached(local, columns, device, options.seconds, options.steps)
@@ -154,6 +158,7 @@ def _measure(
     together = step_parts.time_together(step, opening.open(count + 1), count, cpu_seconds)
     measured = (compute_ms, all_reduce_ms, feed_ms, transfer_ms, together.wait_ms, together.step_ms)
     parts: dict[str, list[float]] = dict(zip(_PARTS, measured, strict=True))
+    parts["sink_ms"] = [step_parts.time_sink(step, opening.open(3 * count), count)] if device.target != "CPU" else []
     return parts, stages, together.cpu_ms
 
 
@@ -166,7 +171,7 @@ def _opening(options: StepTimeOptions, data: Path, device: Device) -> TrainingFe
     stage = "crop" if encoding == "yuv420" else "decode"
     if options.slow in ("crop", "decode") and options.slow != stage:
         raise UserError(f"{data} is stored as {encoding}, its feed has a stage {stage} and none called {options.slow}")
-    if options.slow in ("read", "crop", "decode", "batch") and options.feed in ("reference", "dvpp"):
+    if options.slow in ("read", "crop", "decode", "batch") and options.feed in ("reference", "dvpp", "dvpp_on_cpu"):
         raise UserError(f"the {options.feed} feed's stages cannot be slowed: take --feed planes or host")
     if options.slow == "all-reduce" and device.world_size == 1:
         raise UserError("one rank has no all-reduce to slow: add --ranks 2")
@@ -225,10 +230,12 @@ def summary(result: Mapping[str, Any]) -> str:
         f"{name.removesuffix('_ms').replace('_', '-')} {_three(result[name])}" for name in _PARTS[:4] if result[name]
     )
     lines = [
-        f"{result['device']}, batch {result['batch_size']}, {result['image_size']} px; milliseconds, p50 / p95 / p99",
+        f"{result['device']} at {result['amp_level']}, batch {result['batch_size']}, {result['image_size']} px; "
+        "milliseconds, p50 / p95 / p99",
         f"  one batch, one thread: {stages}",
         f"  alone: {parts}",
         f"  together: step {_three(result['step_ms'])}, of which waiting {_three(result['wait_ms'])}",
+        *([f"  in a sink: {result['sink_ms']['mean']:.1f} a step"] if result["sink_ms"] else []),
         f"  {result['verdict']}",
     ]
     if result["ranks"] > 1:

@@ -29,15 +29,19 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
     """The fields of a JSON object.
 
     Raises:
-        ValueError: it is no JSON, too deeply nested, or no object.
+        ValueError: it is no JSON (NaN and Infinity are none), too deeply nested, or no object.
     """
     try:
-        fields = json.loads(text)
+        fields = json.loads(text, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("too deeply nested") from error
     if not isinstance(fields, dict):
         raise ValueError(f"it must be an object, got {reprlib.repr(fields)}")
     return fields
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def from_json(wanted: Any, value: object, where: str = "") -> Any:

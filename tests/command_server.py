@@ -11,8 +11,12 @@ import json
 import os
 import runpy
 import select
+import signal
 import socket
 import sys
+import threading
+from collections.abc import Sequence
+from multiprocessing import util
 from pathlib import Path
 
 
@@ -51,7 +55,10 @@ def become(request: dict, descriptors: list[int]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    util.spawnv_passfds = start_interpreter
     sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    if any(Path(folder, "sitecustomize.py").is_file() for folder in sys.path):
+        importlib.import_module("sitecustomize")  # as Python does at its start
     kind, *sys.argv = request["arguments"]
     if kind == "-m":
         sys.path[0] = request["cwd"]
@@ -60,6 +67,31 @@ def become(request: dict, descriptors: list[int]) -> None:
         sys.argv.insert(0, kind)
         sys.path[0] = str(Path(kind).parent)
         runpy.run_path(kind, run_name="__main__")
+
+
+def start_interpreter(
+    path: bytes, arguments: Sequence[str], descriptors: Sequence[int], exec_=util.spawnv_passfds
+) -> int:
+    """In place of multiprocessing's: its fork server is forked from this process, which has imported what it would."""
+    program = arguments[-1]
+    # whose locks a fork could find held; tqdm's thread only sleeps
+    others = [thread for thread in threading.enumerate()[1:] if type(thread).__name__ != "TMonitor"]
+    if not program.startswith("from multiprocessing.forkserver import main") or others:
+        return exec_(path, arguments, descriptors)
+    if (pid := os.fork()) == 0:
+        status = 1
+        try:
+            for number in signal.valid_signals():
+                if callable(signal.getsignal(number)):
+                    signal.signal(number, signal.SIG_DFL)
+            kept = sorted({0, 1, 2, *descriptors})
+            for last, following in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
+                os.closerange(last + 1, following)
+            exec(program, {"__name__": "__main__"})
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import gc
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +16,7 @@ import pytest
 from convert_making import make
 from fast_only import FastOnly
 from hypothesis import HealthCheck, settings
+from processes import shorten_network
 
 from convert.sample import SampleOptions, sample
 
@@ -38,6 +41,9 @@ settings.load_profile("suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="skip whatever starts MindSpore or another process")
+    parser.addoption(
+        "--shared", type=Path, help="a folder of shared datasets that another session has left (--basetemp)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,9 +74,9 @@ class Share(Protocol):
 
 
 @pytest.fixture(scope="session")
-def share(tmp_path_factory: pytest.TempPathFactory) -> Share:
+def share(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Share:
     base = tmp_path_factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    root = pytestconfig.getoption("--shared") or (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
     def shared(name: str, make: Callable[[Path], object]) -> Path:
         folder, done = root / name, root / f"{name}.done"
@@ -111,6 +117,22 @@ def real_images() -> Path:
     if not REAL_IMAGES.is_dir():
         pytest.skip("the real images are not at hand")
     return REAL_IMAGES
+
+
+@pytest.fixture(scope="module")
+def short_network() -> Iterator[None]:
+    """Tiny-DarkNet has 4 layers, here and in the processes that the tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_network(patch)
+        yield
+
+
+@pytest.fixture
+def must_not_hang():
+    """End the process, with every thread's stack, where a test waits for threads that are not Python's for minutes."""
+    faulthandler.dump_traceback_later(300, exit=True, file=sys.__stderr__)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import atexit
 import functools
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -22,15 +23,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import pytest
+
+from tinydarknet.model import architecture
+
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 300.0
 """Much longer than anything takes; ends what hangs."""
 SHOWN = 4000
-LIBRARIES = ("mindspore", "cv2", "numba", "pyarrow.parquet", "PIL.Image", "simplejpeg", "tyro")
+LIBRARIES = ("mindspore.mindrecord", "cv2", "numba", "pyarrow.parquet", "PIL.Image", "simplejpeg", "tyro")
 """What the server imports, if a test does not say otherwise."""
-LIGHT = ("numpy", "pyarrow.compute", "tyro")
+LIGHT = ("numpy", "tyro")
 """Less, for tests of what a command loads; quickly at hand."""
 _MARK = "TINYDARKNET_TEST_PROGRAM"
+
+
+def shorten_network(patch: pytest.MonkeyPatch) -> None:
+    """Until `patch` is undone Tiny-DarkNet has 4 layers, in this process and in those that it starts."""
+    folder = Path(__file__).with_name("short_network")
+    patch.setattr(architecture, "LAYERS", architecture.LAYERS)  # what is set back at the end
+    patch.setenv("PYTHONPATH", str(folder))
+    runpy.run_path(str(folder / "sitecustomize.py"))
 
 
 class Living(NamedTuple):
@@ -225,7 +238,8 @@ def running(
     """Start a program with this repository on its path; when the block ends, so does its whole family."""
     mark = uuid.uuid4().hex
     words = list(map(str, command))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables, _MARK: mark}
+    folders = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": folders, **variables, _MARK: mark}
     forked = not fresh and words[0] == sys.executable and (words[1] == "-m" or words[1].endswith(".py"))
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         if forked:

@@ -15,7 +15,7 @@ import numpy as np
 
 from convert.errors import UserError
 from convert.processors import allowed_processors, cgroup_processors
-from tinydarknet.ascend import CHIPS, DRIVER, Chip, present_chip, reason_of
+from tinydarknet.ascend import CHIPS, DRIVER, Chip, present_chip, reason_of, visible_card_nodes
 from tinydarknet.config import AmpLevel, DeviceConfig, OptimizerConfig
 from tinydarknet.model.description import AmpDtype
 from tinydarknet.rank_share import Share, bind, feed_threads, memory_nodes, share_of_rank
@@ -30,6 +30,9 @@ RANKS_VARIABLE = "MS_WORKER_NUM"
 LOCAL_RANK_VARIABLE = "DEVICE_ID"
 LOCAL_RANKS_VARIABLE = "TINYDARKNET_LOCAL_RANKS"
 """Ranks on this host; set by tinydarknet.launch. Without it all ranks are taken to be on this host."""
+
+DISPATCH_THREADS = 2
+"""Processors of a rank on a card that make no batches: they launch its kernels and hand its batches over."""
 
 LOST_CONNECTION = re.compile(
     r"The state of the cluster is error|Launch kernel failed: \S*All(Reduce|Gather)|Kill this process with SIGTERM"
@@ -98,7 +101,7 @@ def set_up(config: DeviceConfig, seed: int = 0) -> tuple[Device, list[str]]:
     elif target == "Ascend" and not _has_ascend():
         raise UserError("no Ascend device, or its driver and CANN are not installed: use --device-target CPU, or auto")
     ranks = int(os.environ.get(RANKS_VARIABLE, "1"))
-    threads, binding = _keep_to_share(ranks)
+    threads, binding = _keep_to_share(ranks, target)
     notes += binding
     try:
         if target == "CPU" and ms.get_context("device_target") == "CPU":
@@ -132,13 +135,15 @@ def _try_device() -> None:
     ms.ops.add(ms.Tensor([1.0]), ms.Tensor([1.0])).asnumpy()
 
 
-def _keep_to_share(ranks: int) -> tuple[int, list[str]]:
+def _keep_to_share(ranks: int, target: str) -> tuple[int, list[str]]:
     """Bind this rank to its memory node where the host has several; its feed's threads, and a sentence if it is bound."""
+    on_card = target == "Ascend"
     local_ranks = int(os.environ.get(LOCAL_RANKS_VARIABLE, str(ranks))) if ranks > 1 else 1
     local_rank = int(os.environ.get(LOCAL_RANK_VARIABLE, "0")) if ranks > 1 else 0
-    share: Share = share_of_rank(allowed_processors(), memory_nodes(), local_rank, local_ranks)
+    cards = visible_card_nodes() if on_card and local_ranks > 1 else []
+    share: Share = share_of_rank(allowed_processors(), memory_nodes(), local_rank, local_ranks, cards)
     bind(share)
-    threads = feed_threads(share, cgroup_processors(), local_ranks)
+    threads = feed_threads(share, cgroup_processors(), local_ranks, DISPATCH_THREADS if on_card else 0)
     if not share.nodes:
         return threads, []
     nodes = " and ".join(map(str, share.nodes))

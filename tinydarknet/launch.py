@@ -122,9 +122,11 @@ def launch(options: LaunchOptions, program_arguments: list[str], script: Path | 
         ending.join()
         status = process.wait()
     if failed is None:
-        return _status_without_ranks(status, stopped=relay.asked)
+        return _status_without_ranks(status, stopped=relay.stop_requested)
     rank, code = failed
-    _show_last_lines(log_dir, rank, code, stopped=code == EXIT_TERMINATED or (relay.asked and code == -signal.SIGTERM))
+    _show_last_lines(
+        log_dir, rank, code, stopped=code == EXIT_TERMINATED or (relay.stop_requested and code == -signal.SIGTERM)
+    )
     return code if code > 0 else 128 - code
 
 
@@ -158,18 +160,18 @@ class _StopRelay:
     """Passes SIGTERM, Ctrl+C and the end of our terminal on to the ranks as SIGTERM, however early they come."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.stop_requested = False
         self._msrun: int | None = None
 
     def connect(self, msrun: subprocess.Popen[str]) -> None:
         """From now on there is somebody to pass it on to; what came before is passed on at once."""
         self._msrun = msrun.pid
-        if self.asked:
+        if self.stop_requested:
             self.stop()
 
     def stop(self, *_: object) -> None:
         """Tell the ranks to save and to stop; where there is none yet, end what would start them."""
-        self.asked = True
+        self.stop_requested = True
         if self._msrun is not None and not _signal_role(self._msrun, WORKER_ROLE, signal.SIGTERM):
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 os.killpg(self._msrun, signal.SIGTERM)

@@ -28,23 +28,35 @@ class Share:
             raise ValueError(f"need processors and ranks >= 1, got {sorted(self.processors)} and {self.ranks}")
 
 
-def share_of_rank(allowed: frozenset[int], nodes: Sequence[frozenset[int]], local_rank: int, local_ranks: int) -> Share:
+def share_of_rank(
+    allowed: frozenset[int],
+    nodes: Sequence[frozenset[int]],
+    local_rank: int,
+    local_ranks: int,
+    card_nodes: Sequence[int] = (),
+) -> Share:
     """Give rank `local_rank` of a host's `local_ranks` its memory node, or several where there are more nodes than ranks.
 
-    Ranks go over the nodes in order and as evenly as they come, as cards usually do. On a host with one node, or for a
-    single rank, everything that is allowed.
+    A rank gets its card's node. Where that is not known, or a card's node has no processor that is allowed, ranks go
+    over the nodes in order and as evenly as they come. On a host with one node, or for a single rank, everything that
+    is allowed.
 
     Args:
         allowed: processors that this process may run on.
         nodes: processors of each memory node of the host.
         local_rank: in [0, local_ranks).
         local_ranks: ranks on this host.
+        card_nodes: the number of the node that each rank's card is at; empty where it is not known.
     """
     if not 0 <= local_rank < local_ranks:
         raise ValueError(f"need 0 <= local_rank < local_ranks, got {local_rank} and {local_ranks}")
     present = [(number, node & allowed) for number, node in enumerate(nodes) if node & allowed]
     if len(present) < 2 or local_ranks < 2:
         return Share(allowed, local_ranks)
+    mine_by_card = list(card_nodes[:local_ranks])
+    if len(mine_by_card) == local_ranks and set(mine_by_card) <= {number for number, _ in present}:
+        node = mine_by_card[local_rank]
+        return Share(nodes[node] & allowed, mine_by_card.count(node), (node,))
 
     def places(rank: int) -> range:
         begin = rank * len(present) // local_ranks
@@ -58,15 +70,16 @@ def share_of_rank(allowed: frozenset[int], nodes: Sequence[frozenset[int]], loca
     )
 
 
-def feed_threads(share: Share, quota: float, local_ranks: int) -> int:
+def feed_threads(share: Share, quota: float, local_ranks: int, spared: int = 0) -> int:
     """Threads that make a rank's batches, at least one.
 
     Args:
         share: the processors it keeps to.
         quota: processors whose time the host's ranks may use together.
         local_ranks: ranks on this host.
+        spared: processors that other threads of the rank need.
     """
-    return max(1, int(min(len(share.processors) / share.ranks, quota / local_ranks)))
+    return max(1, int(min(len(share.processors) / share.ranks, quota / local_ranks)) - spared)
 
 
 def equal_share_threads(local_ranks: int) -> int:

@@ -7,7 +7,9 @@ import json
 import os
 import platform
 import re
+import shutil
 import statistics
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,6 +23,7 @@ from convert.cli import Command, main_single
 from convert.durable_files import write_output
 from tinydarknet.run_folder.paths import git_revision
 
+_CPUINFO = Path("/proc/cpuinfo")
 _REPORTED_PACKAGES = (
     "mindspore",
     "numpy",
@@ -113,9 +116,10 @@ def _version(package: str) -> str | None:
 
 
 def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    if _CPUINFO.is_file() and (found := re.search(r"^model name\s*:\s*(.+)", _CPUINFO.read_text(), re.MULTILINE)):
+        return found[1].strip()
+    if program := shutil.which("lscpu"):  # on Arm the kernel gives numbers only
+        told = subprocess.run([program], capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+        if found := re.search(r"^Model name:\s*(.+)", told.stdout, re.MULTILINE):
+            return found[1].strip()
+    return platform.machine()

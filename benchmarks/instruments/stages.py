@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,11 +46,11 @@ def time_feed(feed: Feed, batches: int, threads: int) -> list[float]:
         return _intervals(made, ahead, batches)
 
 
-def time_transfer(batch: Batch, columns: tuple[str, ...], batches: int) -> list[float]:
-    """Milliseconds between `batches` tensors of one batch that is ready at once: what MindSpore's pipeline costs by itself."""
+def time_transfer(batch: Batch, columns: tuple[str, ...], batches: int, arrive: Callable[..., object]) -> list[float]:
+    """Milliseconds between `batches` tensors of one batch that is ready at once, each waited for by `arrive`."""
     feed = ThreadedFeed(ReadyBatch(batch, columns[:-2], batches + _PIPELINE_BATCHES), threads=1)
     made = feed.dataset().create_tuple_iterator(num_epochs=1, do_copy=False)
-    return _intervals(made, _PIPELINE_BATCHES, batches)
+    return _intervals((arrive(*columns) for columns in made), _PIPELINE_BATCHES, batches)
 
 
 class ReadyBatch:

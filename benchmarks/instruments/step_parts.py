@@ -10,15 +10,23 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
+from mindspore.train import LambdaCallback, Model, RunContext
 
 from benchmarks.instruments.training_feed import TrainingFeed
 from convert.dataset.manifest import load_manifest
+from tinydarknet.config import OptimizerConfig
 from tinydarknet.device import Device, mean_over_ranks
 from tinydarknet.evaluate.passes import classifier_for
 from tinydarknet.feed.loader import Feed
-from tinydarknet.model.network import TinyDarkNet
-from tinydarknet.train.step import SmoothedCrossEntropy, TrainStep, build_optimizer
+from tinydarknet.model.network import TinyDarkNet, lower_precision
+from tinydarknet.train.step import (
+    DynamicLossScale,
+    OverflowRegister,
+    SmoothedCrossEntropy,
+    TrainStep,
+    build_optimizer,
+)
 
 STEPS_MIN, STEPS_MAX = 5, 200
 
@@ -36,13 +44,23 @@ class Together:
 
 
 def build_step(feed: Feed, data: Path, device: Device, world_size: int) -> TrainStep:
-    """The step that training runs, with the reference's recipe, on a fresh network; world_size 1 leaves the all-reduce out."""
-    classes = len(load_manifest(data).classes)
-    network = TinyDarkNet(classes, keep_argmax=device.target == "CPU")
+    """The step that training runs on this device, its precision and loss scale included, on a fresh network.
+
+    world_size 1 leaves the all-reduce out.
+    """
+    recipe, classes = OptimizerConfig(), len(load_manifest(data).classes)
+    network = TinyDarkNet(classes, keep_argmax=device.target == "CPU", fused=device.target == "Ascend")
+    lower_precision(network, device.amp_level(recipe.amp_level), recipe.amp_dtype)
     rates = np.full(1000, 0.01, np.float32)
-    optimizer = build_optimizer(network, rates, momentum=0.9, weight_decay=1e-4, nesterov=False)
-    classifier, loss = classifier_for(feed, network), SmoothedCrossEntropy(classes, 0.1)
-    return TrainStep(classifier, loss, optimizer, world_size=world_size).set_train(True)
+    optimizer = build_optimizer(network, rates, recipe.momentum, recipe.weight_decay, recipe.nesterov)
+    return TrainStep(
+        classifier_for(feed, network),
+        SmoothedCrossEntropy(classes, recipe.label_smooth_factor),
+        optimizer,
+        loss_scale=DynamicLossScale(recipe.loss_scale) if device.follows_overflows(recipe) else recipe.loss_scale,
+        world_size=world_size,
+        register=OverflowRegister() if device.chip is not None and device.chip.hides_overflow else None,
+    ).set_train(True)
 
 
 def first_batch(opening: TrainingFeed) -> dict[str, np.ndarray]:
@@ -98,6 +116,38 @@ def time_together(step: TrainStep, feed: Feed, count: int, cpu_seconds: Callable
     for _ in batches:  # to the end, so that its threads are gone
         pass
     return Together(step_ms[1:], wait_ms[1:], cpu_ms)
+
+
+def time_sink(step: TrainStep, feed: Feed, steps: int) -> float:
+    """Milliseconds of a step in stretches of `steps` that the device takes by itself; the first stretch compiles.
+
+    Args:
+        step: what `build_step` gives.
+        feed: of 3 * steps batches.
+        steps: of a stretch.
+    """
+    ends: list[float] = []
+    clock = LambdaCallback(on_train_step_end=lambda context: ends.append(_moment(context)))
+    Model(step).train(3, feed.dataset(), callbacks=[clock], dataset_sink_mode=True, sink_size=steps)
+    return 1e3 * (ends[-1] - ends[len(ends) // 3 - 1]) / (2 * steps)
+
+
+def _moment(context: RunContext) -> float:
+    """When the loss of the last step was there."""
+    context.original_args().net_outputs.asnumpy()
+    return time.perf_counter()
+
+
+class Arrival(nn.Cell):
+    """A graph that needs all of a batch, and next to no time."""
+
+    def construct(self, *columns: Tensor) -> Tensor:
+        """The first element of every column."""
+        return ops.stack([ops.cast(column.reshape(-1)[0], ms.float32) for column in columns])
+
+    def wait_for(self, *columns: Tensor) -> None:
+        """Until a batch is on the device."""
+        self(*columns).asnumpy()
 
 
 class _AllReduce(nn.Cell):

@@ -8,6 +8,18 @@ dataset.py      the whole of it, opened
 duplicates.py   images that are stored more than once
 """
 
-from convert.dataset.dataset import Dataset
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convert.dataset.dataset import Dataset
 
 __all__ = ["Dataset"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is exported once it is asked for: whoever wants the manifest, or --help, does not wait for Arrow."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from convert.dataset.dataset import Dataset
+
+    return Dataset

@@ -3,6 +3,7 @@
 encoding.py      what an encoding is: its name, size and quality
 jpeg_header.py   a JPEG's markers, read without decoding it
 decode.py        bytes of any format -> RGB, the right way up
+shrink.py        pixels -> fewer pixels, by area
 planes.py        RGB <-> Y, U and V planes
 encode.py        bytes -> a payload: kept, resized, re-encoded, or refused
 buffers.py       memory that is used again for every image

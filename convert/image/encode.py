@@ -90,32 +90,40 @@ def decode_rgb(data: bytes) -> np.ndarray:
 
 
 def _encode_planes(data: bytes, encoding: Encoding, _check: Check) -> Payload:
-    stored, height, width, reason = _to_planes(data, encoding.short_side)
-    return Payload(stored.tobytes(), height, width, "encoded", reason)
+    pixels, reason = _resized(data, encoding.short_side)
+    make = planes.from_grey if pixels.ndim == 2 else planes.from_bgr
+    return Payload(make(pixels).tobytes(), pixels.shape[0], pixels.shape[1], "encoded", reason)
 
 
 def _encode_resized(data: bytes, encoding: Encoding, _check: Check) -> Payload:
-    """As JPEG with halved chroma; JPEG's own planes are ours, so nothing is converted twice.
+    """As JPEG with halved chroma, grey images too: MCUs of 8x8 pixels would need four times as many markers.
 
     A restart marker after each MCU lets a reader decode a window of it alone.
     """
-    import simplejpeg
+    import cv2
 
-    from convert.image.restart_markers import with_restart_markers
+    pixels, reason = _resized(data, encoding.short_side)
+    height, width = pixels.shape[:2]
+    _refuse_long(height, width)
+    options = {
+        cv2.IMWRITE_JPEG_QUALITY: encoding.quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+        cv2.IMWRITE_JPEG_RST_INTERVAL: 1,
+    }
+    colours = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
+    _, encoded = cv2.imencode(".jpg", colours, [number for option in options.items() for number in option])
+    return Payload(encoded.tobytes(), height, width, "re-encoded", reason)
 
-    stored, height, width, reason = _to_planes(data, encoding.short_side)
+
+def _resized(data: bytes, short_side: int) -> tuple[np.ndarray, str]:
+    """An image at the size in which it is stored, uint8 [H, W] or [H, W, 3] BGR, and what was unusual about the file."""
+    pixels, full_size, reason = decode.decode_bgr(data, short_side)
+    return planes.resized(pixels, *planes.stored_size(*full_size, short_side)), reason
+
+
+def _refuse_long(height: int, width: int) -> None:
     if max(height, width) > JPEG_SIDE_MAX:
         raise BadImageError(f"{width}x{height} pixels, more than a JPEG can have on one side")
-    encoded = simplejpeg.encode_jpeg_yuv_planes(*planes.views(stored, height, width), quality=encoding.quality)
-    return Payload(with_restart_markers(encoded), height, width, "re-encoded", reason)
-
-
-def _to_planes(data: bytes, short_side: int) -> tuple[np.ndarray, int, int, str]:
-    """Planes, height, width, and what was unusual about the file."""
-    pixels, full_size, reason = decode.decode_bgr(data, short_side)
-    height, width = planes.stored_size(*full_size, short_side)
-    make = planes.from_grey if pixels.ndim == 2 else planes.from_bgr
-    return make(pixels, height, width), height, width, reason
 
 
 def _keep_or_reencode(data: bytes, encoding: Encoding, check: Check) -> Payload:
@@ -138,8 +146,7 @@ def _as_jpeg(pixels: np.ndarray, quality: int, reason: str) -> Payload:
     import simplejpeg
 
     height, width = pixels.shape[:2]
-    if max(height, width) > JPEG_SIDE_MAX:
-        raise BadImageError(f"{width}x{height} pixels, more than a JPEG can have on one side")
+    _refuse_long(height, width)
     colours = np.ascontiguousarray(pixels.reshape(height, width, -1))
     space = "GRAY" if colours.shape[2] == 1 else "RGB"
     encoded = simplejpeg.encode_jpeg(

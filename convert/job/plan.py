@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -174,10 +175,10 @@ def requested(options: RunOptions) -> dict:
 
 
 def versions_used() -> dict[str, str]:
-    """Versions of the converter and of the libraries that bear on its output."""
+    """Versions of the converter and of the libraries that bear on its output, and the platform, whose rounding does too."""
     from importlib.metadata import version
 
-    return {"convert": __version__, **{name: version(name) for name in LIBRARIES}}
+    return {"convert": __version__, **{name: version(name) for name in LIBRARIES}, "machine": platform.machine()}
 
 
 def _with_labels(listing: pa.Table, entries: tuple[ClassEntry, ...]) -> pa.Table:

@@ -33,6 +33,7 @@ PRELOAD_FOR_SHARDS = (
     "pyarrow.parquet",
     "PIL.Image",
     "simplejpeg",
+    "convert.image.shrink",
     "mindspore.mindrecord",
     "convert.job.shard",
 )

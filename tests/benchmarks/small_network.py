@@ -9,7 +9,7 @@ from benchmarks.instruments import step_parts
 class OneLayer(nn.Cell):
     """Means of the pixels, then one dense layer; logits float32 [B, classes]."""
 
-    def __init__(self, classes: int, keep_argmax: bool) -> None:
+    def __init__(self, classes: int, **_: bool) -> None:
         super().__init__()
         self.dense = nn.Dense(3, classes)
 

@@ -8,6 +8,7 @@ import sys
 import processes
 import pytest
 
+from benchmarks.instruments import harness
 from benchmarks.instruments.clock import cpu_seconds
 from benchmarks.instruments.harness import drop_from_page_cache
 
@@ -34,6 +35,17 @@ def test_a_cold_page_cache_leaves_images_put_aside_alone(planes_dataset, tmp_pat
     data = shutil.copytree(planes_dataset, tmp_path / "data")
     (data / "quarantine" / "n01440764").mkdir(parents=True)
     drop_from_page_cache(data)
+
+
+def test_an_arm_processor_has_a_name_too(tmp_path, monkeypatch):
+    """Where the kernel gives numbers only, lscpu knows."""
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nBogoMIPS\t: 200.00\nCPU implementer\t: 0x48\n")
+    monkeypatch.setattr(harness, "_CPUINFO", tmp_path / "cpuinfo")
+    program = tmp_path / "lscpu"
+    program.write_text("#!/bin/sh\necho 'Architecture:  aarch64'\necho 'Model name:    Kunpeng-920'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert harness.environment()["cpu"] == "Kunpeng-920"
 
 
 @pytest.mark.parametrize("dataset", ["original_dataset", "planes_dataset"])
@@ -81,7 +93,7 @@ def test_convert_rate_measures_conversion_and_verification(tree, tmp_path):
         assert result["verify_mb_per_core_s"] > 0
 
 
-def test_step_time_names_the_bottleneck(planes_dataset, tmp_path):
+def test_step_time_names_the_bottleneck(planes_dataset, tmp_path, short_network):
     (result,) = results_of(
         "step_time", "--data", planes_dataset, "--batch-size", 8, "--image-size", 32, "--steps", 2, "--batches", 10,
         "--device-target", "CPU", cwd=tmp_path,

@@ -1,6 +1,9 @@
 """The inference benchmark at its smallest size, as a person starts it."""
 
+import pytest
 from test_benchmarks import results_of
+
+pytestmark = pytest.mark.usefixtures("short_network")
 
 
 def test_infer_rate_measures_every_kind_of_file(tmp_path):

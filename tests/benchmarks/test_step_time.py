@@ -48,6 +48,21 @@ def test_the_slowed_stage_is_named(slow, planes_dataset, timed):
     assert slow.replace("compute", "it computes") in result["verdict"]
 
 
+def test_on_a_card_the_step_is_trainings_own(planes_dataset):
+    """Its precision, its loss scale, its activation, and stretches by themselves (here step by step)."""
+    from benchmarks.instruments import step_parts
+    from benchmarks.instruments.training_feed import TrainingFeed
+    from tinydarknet.device import Device
+
+    opening = TrainingFeed(planes_dataset, "yuv420", "auto", batch_size=4, image_size=16, threads=1)
+    step = step_parts.build_step(opening.open(1), planes_dataset, Device("Ascend", 0, 1, soc="ascend910b"), 1)
+    assert step.dynamic
+    assert step.classifier.network.get_flags()["fp16"]
+    assert "FusedLeakyReLU" in str(step)
+    step = step_parts.build_step(opening.open(1), planes_dataset, Device("CPU", 0, 1), 1)
+    assert step_parts.time_sink(step, opening.open(3), 1) > 0
+
+
 def test_slow_decoding_is_named(original_dataset, timed):
     result = named("decode", lambda delay_ms: timed(original_dataset, slow="decode", slow_ms=delay_ms, feed="host"))
     assert result["bottleneck"] == "decode", result["verdict"]

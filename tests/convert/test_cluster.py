@@ -16,7 +16,7 @@ from processes import ROOT, running, wait_until
 
 from benchmarks.instruments.ports import free_port
 from convert.errors import UserError
-from convert.job.dask_cluster import _check_workers
+from convert.job.dask_cluster import _check_workers, look_around
 
 pytest.importorskip("distributed")
 
@@ -70,6 +70,21 @@ def test_workers_that_are_missing_or_see_other_files_are_refused(tree, tmp_path,
             return seen
 
     with pytest.raises(UserError, match=message):
+        _check_workers(Client(), "dask://somewhere:1", tree, tmp_path)
+
+
+def test_a_worker_on_another_platform_is_refused(tree, tmp_path, monkeypatch):
+    """Its OpenCV rounds otherwise: a grey level here and there."""
+    with monkeypatch.context() as patch:
+        patch.setattr("platform.machine", lambda: "aarch64")
+        seen = look_around(tree, tmp_path)
+
+    class Client:
+        def run(self, *_):
+            return {"tcp://arm": seen}
+
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    with pytest.raises(UserError, match=r"tcp://arm differs in versions .*aarch64"):
         _check_workers(Client(), "dask://somewhere:1", tree, tmp_path)
 
 

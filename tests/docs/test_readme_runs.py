@@ -20,6 +20,9 @@ from test_documents import BEHIND, COMMAND, FENCE, ROOT, code_of, uses_in
 from benchmarks.instruments.ports import free_port
 from convert.dataset.manifest import load_manifest
 from convert.sources.labels import LANDMARKS, TRUTH_NAME
+from tinydarknet.model.network import TinyDarkNet
+
+pytestmark = pytest.mark.usefixtures("short_network")
 
 README = (ROOT / "README.md").read_text("utf-8")
 ENTRY = {"make demo", "make test"}
@@ -42,7 +45,6 @@ SMALL = (
     "--lr-init",
     "0.001",
 )
-STORED_VALUES = 1_046_488
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
@@ -111,7 +113,8 @@ def workspace(tree, tmp_path_factory) -> Path:
             shutil.copy(path, imagenet / "val-flat")
     shutil.copy(pictures[0], folder / "picture.JPEG")
     header = np.array([0, 1, 0, 0], "<i4").tobytes()
-    (folder / "tiny.weights").write_bytes(header + np.full(STORED_VALUES, 0.01, "<f4").tobytes())
+    values = sum(parameter.size for parameter in TinyDarkNet(1000).get_parameters())
+    (folder / "tiny.weights").write_bytes(header + np.full(values, 0.01, "<f4").tobytes())
     return folder
 
 

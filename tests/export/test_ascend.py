@@ -19,7 +19,9 @@ import sys
 options = dict(argument[2:].split("=", 1) for argument in sys.argv[1:])
 assert open(options["model"], "rb").read() and "aipp_op" in open(options["insert_op_conf"]).read()
 if options["soc_version"] == "AscendNone":
-    sys.exit("E10001: soc_version is invalid")
+    print("ATC start working now, please wait for a moment.")
+    print("E10001: [PID: 7] Value [AscendNone] for parameter [soc_version] is invalid.")
+    sys.exit("ATC run failed, Please check the detail log")
 open(options["output"] + ".om", "w").write(options["input_shape"])
 """
 """Takes atc's arguments as CANN documents them; it is no atc."""
@@ -60,7 +62,7 @@ def test_elsewhere_the_rest_is_written_and_the_command_named(fitted, tmp_path, n
     out = tmp_path / "out"
     with pytest.raises(UserError, match="where CANN is installed, make an OM file by") as error:
         export(fitted, out, *formats, batch=4, soc_version="Ascend310")
-    for name, sentence in (("air", "AIR can only be written on Ascend"), ("om", "with CANN's compiler atc")):
+    for name, sentence in (("air", "AIR is not written"), ("om", "with CANN's compiler atc")):
         assert (sentence in str(error.value)) == (name in formats)
     command = str(error.value).splitlines()[-1]
     assert command == (
@@ -89,6 +91,25 @@ def test_om_is_compiled_where_there_is_an_atc(fitted, tmp_path, stand_in):
 
 
 def test_a_failing_atc_is_told(fitted, tmp_path, stand_in):
-    with pytest.raises(UserError, match="atc failed with status 1: E10001: soc_version is invalid"):
+    with pytest.raises(UserError, match=r"atc failed with status 1: E10001: .* \[soc_version\] is invalid"):
         export(fitted, tmp_path / "out", "om", soc_version="AscendNone")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_card_that_is_present_is_compiled_for(fitted, tmp_path, no_atc, monkeypatch):
+    program = tmp_path / "npu-smi"
+    program.write_text(
+        "#!/bin/sh\necho '| 0     910B3               | OK            | 91.3 |'\necho '| 0  | 0000:C1:00.0  | 0 |'\n"
+    )
+    program.chmod(0o755)
+    with pytest.raises(UserError, match="--soc_version=Ascend910B3 "):
+        export(fitted, tmp_path / "out", "om")
+    program.write_text(program.read_text().replace("910B3", "Ascend910"))
+    with pytest.raises(UserError, match="names no processor to compile for"):
+        export(fitted, tmp_path / "other", "om")
+
+
+def test_files_are_compared_on_the_cpu_though_there_is_a_card(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr("tinydarknet.device._has_ascend", lambda: True)
+    export(fitted, tmp_path / "out", "onnx")
+    assert (tmp_path / "out" / "tinydarknet.onnx").is_file()

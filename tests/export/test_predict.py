@@ -200,3 +200,12 @@ def test_missing_paths_are_told(exports, tmp_path):
 def test_senseless_options_are_refused(tmp_path, options, rule):
     with pytest.raises(ValueError, match=rule):
         PredictOptions(**{"images": (tmp_path / "x.jpg",), "checkpoint_path": tmp_path / "x.onnx", **options})
+
+
+def test_restart_markers_change_no_answer(exports, pictures, tmp_path, capsys):
+    upright = Image.open(pictures / "turned.jpg")
+    for blocks in (0, 1):
+        upright.save(tmp_path / f"{blocks}.jpg", quality=95, restart_marker_blocks=blocks)
+    assert b"\xff\xdd" in (tmp_path / "1.jpg").read_bytes()
+    _, (plain, marked), _ = run(capsys, tmp_path, checkpoint_path=exports / "tinydarknet.onnx")
+    assert plain["guesses"] == marked["guesses"]

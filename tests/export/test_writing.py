@@ -12,6 +12,7 @@ from model_making import CLASSES, DIGEST, SIZE, drawn_pixels, logits_of, random_
 
 from convert.durable_files import sha256_file
 from convert.errors import UserError
+from tinydarknet.export import checks
 from tinydarknet.export import export as jobs
 from tinydarknet.export.__main__ import export_checkpoint
 from tinydarknet.export.design import fold_batch_norms
@@ -163,3 +164,17 @@ def test_a_failed_export_keeps_what_was_there(fitted, tmp_path, monkeypatch):
 def test_senseless_options_are_refused(tmp_path, options, rule):
     with pytest.raises(ValueError, match=rule):
         ExportOptions(checkpoint_path=tmp_path / "tiny.ckpt", **options)
+
+
+def test_rounding_may_grow_with_the_logits():
+    """Such as 1.15e-4 of logits up to 8, seen on Arm."""
+    logits = np.float32(8) * np.eye(3, dtype=np.float32)
+    expected = checks.Expected((logits,), logits, "drawn images")
+
+    def held_against(difference):
+        comparison = checks.compare(lambda inputs: inputs[0] + np.float32(difference), "logits", expected, (3,))
+        checks.require_equal(comparison, "tinydarknet.onnx")
+
+    held_against(1.15e-4)
+    with pytest.raises(UserError, match=r"at most 8\.0e-04"):
+        held_against(2e-3)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from convert.dataset import Dataset
-from tinydarknet.feed import ffmpeg, jpeg_planes
+from tinydarknet.feed import jpeg_planes
 from tinydarknet.feed.augment import Windows
 from tinydarknet.feed.damage import UndecodableRowError
 from tinydarknet.feed.jpeg_planes import decode_windows
@@ -79,7 +79,7 @@ def test_another_size_than_the_index_says_is_damage(original_dataset):
 def test_without_ffmpeg_opencv_decodes_and_one_line_says_what_is_lost(original_dataset, monkeypatch, capsys):
     options = {"batch_size": 35, "image_size": 64, "seed": 1, "threads": 1}
     fast = list(open_train_feed(original_dataset, **options))
-    monkeypatch.setattr(ffmpeg, "problem", lambda: "No module named 'av'")
+    monkeypatch.setattr(jpeg_planes, "problem", lambda: "No module named 'av'")
     jpeg_planes._has_ffmpeg.cache_clear()
     try:
         slow = list(open_train_feed(original_dataset, **options))

@@ -3,18 +3,19 @@
 import cv2
 import numpy as np
 import pytest
-import simplejpeg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convert.image.restart_markers import with_restart_markers
 from tinydarknet.feed import jpeg_window
 from tinydarknet.feed.ffmpeg import FORMATS, JpegDecoder, decode_jpeg
 from tinydarknet.feed.jpeg_window import CUT, DAMAGED, FOREIGN, HEIGHT, LEFT, SIZE, STATUS, TABLES, TOP, WIDTH
 
 GUARD = 0xA5
 HEIGHT_WIDTH = (90, 122)
-KINDS = ["444", "422", "420", "440", "411", "Gray"]
+SAMPLING_FACTORS = {
+    kind: getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{kind}") for kind in ("444", "422", "420", "440", "411")
+}
+KINDS = [*SAMPLING_FACTORS, "Gray"]
 
 
 def picture():
@@ -24,10 +25,10 @@ def picture():
 
 
 def as_jpeg(kind, *, marked):
-    grey = {"colorspace": "GRAY"} if kind == "Gray" else {}
-    pixels = picture()[:, :, : 1 if kind == "Gray" else 3]
-    file = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), 90, colorsubsampling=kind, **grey)
-    return with_restart_markers(file) if marked else file
+    factors = {} if kind == "Gray" else {cv2.IMWRITE_JPEG_SAMPLING_FACTOR: SAMPLING_FACTORS[kind]}
+    options = {cv2.IMWRITE_JPEG_QUALITY: 90, cv2.IMWRITE_JPEG_RST_INTERVAL: int(marked), **factors}
+    pixels = picture()[:, :, 0] if kind == "Gray" else picture()
+    return cv2.imencode(".jpg", pixels, [number for option in options.items() for number in option])[1].tobytes()
 
 
 def cut(file, box, size=HEIGHT_WIDTH):

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from feed_making import resized_by_opencv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ def resized(image, windows, size, flips):
 
 def by_opencv(image, window, size, flip):
     top, left, height, width = window
-    planes = [cv2.resize(plane[top : top + height, left : left + width], (size, size)) for plane in image]
+    planes = [resized_by_opencv(plane[top : top + height, left : left + width], size) for plane in image]
     return np.stack(planes)[:, :, ::-1] if flip else np.stack(planes)
 
 

@@ -1,8 +1,8 @@
 """Batches of planes against the slow and obvious way of making them."""
 
-import cv2
 import numpy as np
 import pytest
+from feed_making import resized_by_opencv
 
 from convert.dataset import Dataset
 from convert.errors import UserError
@@ -32,7 +32,7 @@ def planes_of(records, row):
 
 
 def cut(plane, top, left, height, width, size, flip):
-    resized = cv2.resize(np.ascontiguousarray(plane[top : top + height, left : left + width]), (size, size))
+    resized = resized_by_opencv(plane[top : top + height, left : left + width], size)
     return resized[:, ::-1] if flip else resized
 
 

@@ -10,6 +10,8 @@ from convert.errors import UserError
 from tinydarknet.feed import HealthPolicy, dvpp, open_train_feed
 from tinydarknet.feed.damage import RowHealth
 
+pytestmark = pytest.mark.usefixtures("must_not_hang")
+
 SOF_MARKERS = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
 DAMAGED_ROWS = (5, 6)
 
@@ -45,8 +47,8 @@ def damaged(request, original_dataset, tmp_path):
     return directory
 
 
-def train_feed(directory, feed, tolerate):
-    health = HealthPolicy(tolerate=tolerate)
+def train_feed(directory, feed, tolerate, check_reads=False):
+    health = HealthPolicy(tolerate=tolerate, check_reads=check_reads)
     return open_train_feed(
         directory, batch_size=35, image_size=32, last_step=4, feed=feed, health=health, threads=2, seed=1
     )  # fmt: skip
@@ -59,8 +61,9 @@ EXPECTED = sorted([*(set(range(70)) - set(DAMAGED_ROWS)), 7, 7])
 def test_an_undecodable_image_is_named_or_replaced(damaged, feed):
     with pytest.raises(UserError, match=r"row [56] \(n\d+/.*\) is damaged, it does not decode.*convert verify"):
         list(train_feed(damaged, feed, tolerate=0))
-    batches = [batch["id"].tolist() for batch in train_feed(damaged, feed, tolerate=2)]
-    assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == EXPECTED
+    for check_reads in (False, True):
+        batches = [batch["id"].tolist() for batch in train_feed(damaged, feed, 2, check_reads)]
+        assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == EXPECTED
 
 
 def test_mindspore_reads_on_behind_an_image_that_ends_its_pipeline(damaged):

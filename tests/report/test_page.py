@@ -269,7 +269,7 @@ def test_damaged_folders_are_refused_in_one_sentence(tmp_path, run_folder):
             ("config.json", None, "config.json is missing"),
             ("config.json", "{", "not valid JSON"),
             ("config.json", '{"lr_init": NaN}', "not valid JSON"),
-            ("environment.json", "[]", "holds no JSON object"),
+            ("environment.json", "[]", "it must be an object"),
             ("environment.json", '{"datasets": {"train": {}}}', "its datasets are no cards"),
             ("environment.json", '{"datasets": 3}', "its datasets are no cards"),
         ]

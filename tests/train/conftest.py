@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from processes import shorten_network
 from train_making import IMAGES_PER_CLASS, WNIDS, convert, tiny_config, write_images
 
 
@@ -45,6 +46,7 @@ def finished_run(share, planes_data: Path) -> Path:
         config = tiny_config(planes_data, folder / "run", val_data_path=planes_data)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
+            shorten_network(patch)
             with (folder / "run.out").open("w") as out, contextlib.redirect_stdout(out):
                 assert train(config) == 0
 

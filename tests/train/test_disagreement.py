@@ -3,8 +3,11 @@
 import sys
 from contextlib import ExitStack
 
+import pytest
 from processes import running
 from train_making import SIZE, free_port
+
+pytestmark = pytest.mark.usefixtures("short_network")
 
 
 def test_hosts_with_other_seeds_are_refused(planes_data, tmp_path):

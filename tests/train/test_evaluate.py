@@ -27,6 +27,8 @@ from tinydarknet.model.description import Description
 from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 
 def score(data: Path, file: Path, tmp_path: Path, **options) -> dict:
     out = tmp_path / "score.json"

@@ -15,6 +15,8 @@ from train_making import free_port
 from tinydarknet.evaluate.__main__ import EvaluateOptions, evaluate_checkpoint
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 IMAGES = 27
 WORST = 5
 

@@ -16,6 +16,8 @@ from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.run_folder.log_writer import Reporter
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 
 @contextlib.contextmanager
 def files_of_at_most(size_bytes):
@@ -31,7 +33,7 @@ def files_of_at_most(size_bytes):
 def test_a_checkpoint_that_does_not_fit(tmp_path):
     description = Description(ModelDescription("darknet", plain_classes(10), IMAGENET, 32, "drawn"), None)
     network = TinyDarkNet(10)
-    with files_of_at_most(100_000), pytest.raises(UserError, match=r"cannot write the checkpoint .*a\.ckpt \(File too"):
+    with files_of_at_most(10_000), pytest.raises(UserError, match=r"cannot write the checkpoint .*a\.ckpt \(File too"):
         checkpoint.save(tmp_path / "new" / "a.ckpt", network, description)
     assert not list((tmp_path / "new").iterdir())
     checkpoint.save(tmp_path / "new" / "a.ckpt", network, description)
@@ -55,7 +57,7 @@ def test_an_export_into_a_file(finished_run, tmp_path):
     (tmp_path / "taken").touch()
     best = RunFolder(finished_run).best
     with pytest.raises(UserError, match=r"cannot write to .*taken .*choose another --out-dir"):
-        export_all(ExportOptions(checkpoint_path=best, out_dir=tmp_path / "taken"), "CPU")
+        export_all(ExportOptions(checkpoint_path=best, out_dir=tmp_path / "taken"))
 
 
 def test_a_prediction_of_a_name_that_is_no_utf8_and_a_sheet_into_a_file(images, finished_run, tmp_path):

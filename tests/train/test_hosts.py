@@ -113,7 +113,7 @@ def test_a_cut_cable_ends_both_launchers_with_a_sentence(two_hosts, planes_data,
                 "--epoch-size", 100_000, "--checkpoint-every-steps", 1_000_000,
             ]  # fmt: skip
             launchers.append(stack.enter_context(processes.running(command, tmp_path / name)))
-        launchers[0].wait_for("step 4 of")
+        launchers[0].wait_for("epoch: 1 step:")
         ip("-n", two_hosts[0], "link", "set", "cable", "down")
         for launcher in launchers:
             done = launcher.finish()

@@ -3,11 +3,14 @@
 import signal
 import sys
 
+import pytest
 from processes import running
 from train_making import SIZE
 
 from tinydarknet.device import EXIT_TERMINATED
 from tinydarknet.run_folder.paths import RunFolder
+
+pytestmark = pytest.mark.usefixtures("short_network")
 
 
 def test_ctrl_c_saves_and_says_so(planes_data, tmp_path):

@@ -14,6 +14,8 @@ from train_making import SIZE, graphs_kept_in
 from tinydarknet.model import checkpoint
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 STEPS = 27
 
 KILLED = Path(__file__).with_name("train_killed.py")

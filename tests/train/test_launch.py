@@ -16,6 +16,8 @@ from tinydarknet.launch import RANK_VARIABLE, WORKER_ROLE, LaunchOptions, _child
 from tinydarknet.model import checkpoint
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 
 @contextmanager
 def launched(planes_data: Path, tmp_path: Path) -> Iterator[Program]:

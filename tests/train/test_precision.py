@@ -10,6 +10,8 @@ from tinydarknet.model import checkpoint
 from tinydarknet.train import data
 from tinydarknet.train.callback import RunCallback
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 
 @pytest.mark.parametrize(
     ("soc", "options", "dynamic"),

@@ -18,6 +18,8 @@ from tinydarknet.model.network import TinyDarkNet
 from tinydarknet.run_folder.paths import RunFolder
 from tinydarknet.train.training import train
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 EMA_DECAY = 0.5
 LEARNING_RATE = 1e-4
 """Small: with 4 images of 32 pixels in a batch, batch norm doubles any difference of rounding at every step."""

@@ -3,11 +3,15 @@
 import dataclasses
 import json
 
+import pytest
+
 from convert.dataset import Dataset
 from tinydarknet.report.page import run_page
 from tinydarknet.report.run_record import read_run
 from tinydarknet.report.summary import summarise
 from tinydarknet.run_folder.dataset_card import dataset_card
+
+pytestmark = pytest.mark.usefixtures("short_network")
 
 
 def test_a_runs_folder_tells_all_that_its_page_shows(finished_run, planes_data):

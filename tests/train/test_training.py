@@ -29,6 +29,8 @@ from tinydarknet.run_folder.paths import RunFolder
 from tinydarknet.train.assembly import assemble, initial_weights
 from tinydarknet.train.training import train
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 EVALUATION_TAGS = [f"evaluation/{name}" for name in SCALARS["evaluation"]]
 
 
@@ -252,11 +254,12 @@ def test_the_references_lines(finished_run):
 def test_darknets_weights_are_a_start(planes_data, tmp_path):
     """Read as they are; for a network that divides by 255, which the sentence says."""
     path = tmp_path / "tiny.weights"
-    values = np.random.default_rng(0).uniform(0.5, 1, 1_046_488).astype("<f4")
+    network = TinyDarkNet(1000)
+    count = sum(parameter.size for parameter in network.get_parameters())
+    values = np.random.default_rng(0).uniform(0.5, 1, count).astype("<f4")
     path.write_bytes(np.array([0, 1, 0, 77], "<i4").tobytes() + values.tobytes())
     classes = tuple(ClassEntry(entry.wnid, entry.name) for entry in load_imagenet1k())
     manifest = dataclasses.replace(load_manifest(planes_data), classes=classes)
-    network = TinyDarkNet(1000)
     notes = initial_weights(path, network, tiny_config(planes_data, tmp_path), manifest)
     np.testing.assert_array_equal(network.conv1.bn.beta.asnumpy(), values[:16])
     assert "--normalization.mean 0.0 0.0 0.0 --normalization.std 255.0 255.0 255.0" in notes[1]

@@ -8,6 +8,8 @@ from train_making import run_module
 from convert.dataset import Dataset
 from tinydarknet.run_folder.paths import RunFolder
 
+pytestmark = pytest.mark.usefixtures("short_network")
+
 ROW = 4
 
 

@@ -4,7 +4,7 @@ options.py       the options of the command
 export.py        the whole export: stage, verify, publish
 design.py        what an exported network computes, whatever file it goes into; batch norms folded: pure
 onnx_file.py     a design as an ONNX graph, of float32 or 8 bits
-mindir_file.py   a design as a MindSpore network: MINDIR, AIR
+mindir_file.py   a design as a MindSpore network: MINDIR
 ascend.py        AIPP configuration and atc command: OM
 samples.py       images to compare, calibrate and score on
 runners.py       runs what was written; predictions use it, too

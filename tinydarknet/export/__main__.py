@@ -13,13 +13,15 @@ from tinydarknet.export.options import ExportOptions
 
 def export_checkpoint(options: ExportOptions) -> None:
     """Carry out the command."""
-    from tinydarknet import device as devices
+    from tinydarknet.config import DeviceConfig
+    from tinydarknet.device import set_up
 
-    device, _ = devices.set_up(options)
+    # cards round float32 products to 19 bits or fewer (HF32): what files are held against is computed here
+    set_up(DeviceConfig(device_target="CPU"))
 
     from tinydarknet.export.export import export_all
 
-    export_all(options, device.target)
+    export_all(options)
 
 
 def main() -> None:

@@ -5,11 +5,13 @@ Written by CANN's documentation of atc; nothing here was run with a real atc or 
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 from convert.errors import UserError
+from tinydarknet.ascend import present_cards
 from tinydarknet.colour import Normalization
 
 ATC = "atc"
@@ -17,6 +19,9 @@ DYNAMIC_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 """Images per call that an OM file of a dynamic batch is compiled for."""
 
 _ONNX_FRAMEWORK = 5
+_SOC_WITHOUT_CARD = "Ascend310P3"
+_REASON = re.compile(r"^E[A-Z0-9]\d{4}: .+", re.MULTILINE)
+"""atc tells its reasons by such a code, before it says that it has failed."""
 
 
 def aipp_config(normalization: Normalization, image_size: int) -> str:
@@ -60,6 +65,22 @@ def has_atc() -> bool:
     return shutil.which(ATC) is not None
 
 
+def soc_version_here() -> str:
+    """atc's name for this host's cards: by CANN's documentation of it, "Ascend" before what npu-smi calls them.
+
+    Raises:
+        UserError: npu-smi tells the family only, as for Atlas A3.
+    """
+    cards = present_cards()
+    if not cards:
+        return _SOC_WITHOUT_CARD
+    if cards[0].name.startswith("Ascend"):
+        raise UserError(
+            f"npu-smi calls this host's cards {cards[0].name}, which names no processor to compile for", "soc_version"
+        )
+    return f"Ascend{cards[0].name}"
+
+
 def run_atc(command: list[str], om: Path) -> None:
     """Compile.
 
@@ -68,5 +89,6 @@ def run_atc(command: list[str], om: Path) -> None:
     """
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: PLW1510 - the status is looked at below
     if done.returncode or not om.is_file():
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise UserError(f"atc failed with status {done.returncode}: {said[-1] if said else 'it said nothing'}")
+        said = f"{done.stdout}\n{done.stderr}"
+        reason = " ".join(_REASON.findall(said)) or said.strip().rpartition("\n")[2] or "it said nothing"
+        raise UserError(f"atc failed with status {done.returncode}: {reason}")

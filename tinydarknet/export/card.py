@@ -41,7 +41,7 @@ class ModelCard:
     file: str
     sha256: str
     format: str
-    """onnx, mindir, air or om."""
+    """onnx, mindir or om."""
     precision: str
     """float32 or int8."""
     network: dict[str, Any]

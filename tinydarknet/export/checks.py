@@ -18,7 +18,8 @@ from tinydarknet.export.runners import Inputs, Runner, run_in_batches
 from tinydarknet.export.samples import dataset_images
 
 TOLERANCE = 1e-4
-"""Largest |difference| of the output, logits or probabilities, accepted in float32."""
+"""Largest |difference| of the output, logits or probabilities, accepted in float32; of the largest logit where that is
+above 1, because rounding grows with it."""
 
 LOG_TOLERANCE = 1e-3
 """The same for natural logarithms of probabilities: near 0 and 1 a softmax hides what its logits differ by."""
@@ -48,6 +49,8 @@ class Comparison:
     """Images per call that were tried."""
     max_abs_difference: float
     """Of the output."""
+    max_abs_output: float
+    """The checkpoint's own largest |output|."""
     max_log_difference: float | None
     """Of the natural logarithms of probabilities; None for logits."""
     top1_equal: int
@@ -72,6 +75,7 @@ def compare(run: Runner, output: OutputKind, expected: Expected, batches: Sequen
         origin=expected.origin,
         batches=tuple(batches),
         max_abs_difference=max(_max_difference(part, wanted) for part in found),
+        max_abs_output=float(np.abs(wanted).max()),
         max_log_difference=None if is_logits else max(_max_difference(_log(part), _log(wanted)) for part in found),
         top1_equal=min(int((part.argmax(1) == expected.logits.argmax(1)).sum()) for part in found),
     )
@@ -83,10 +87,11 @@ def require_equal(comparison: Comparison, what: str) -> None:
     Raises:
         UserError: it differs by more than is accepted, or finds another likeliest class.
     """
-    within = comparison.max_abs_difference <= TOLERANCE and (comparison.max_log_difference or 0) <= LOG_TOLERANCE
+    tolerance = TOLERANCE * max(1.0, comparison.max_abs_output)
+    within = comparison.max_abs_difference <= tolerance and (comparison.max_log_difference or 0) <= LOG_TOLERANCE
     if not within or comparison.top1_equal < comparison.images:
         raise UserError(
-            f"{what} does not compute what the checkpoint does, at most {TOLERANCE:.0e} (of logarithms "
+            f"{what} does not compute what the checkpoint does, at most {tolerance:.1e} (of logarithms "
             f"{LOG_TOLERANCE:.0e}) is accepted: {comparison}; nothing was written"
         )
 

@@ -20,7 +20,7 @@ from tinydarknet.export import ascend
 from tinydarknet.export.card import ModelCard, describe, write_card
 from tinydarknet.export.checks import Accuracy, Comparison, Expected, compare, measure_accuracy, require_equal
 from tinydarknet.export.design import Design, InputKind, fold_batch_norms
-from tinydarknet.export.mindir_file import input_cell, write_with_mindspore
+from tinydarknet.export.mindir_file import input_cell, write_mindir
 from tinydarknet.export.onnx_file import OPSET, build_onnx, quantize
 from tinydarknet.export.options import ExportOptions, FileFormat
 from tinydarknet.export.runners import Runner, open_mindir, open_onnx
@@ -29,11 +29,15 @@ from tinydarknet.model.checkpoint import Checkpoint, build_network
 from tinydarknet.model.description import check_classes
 from tinydarknet.model.inputs import Classifier
 
-_NEEDS = {"air": "AIR can only be written on Ascend", "om": "OM can only be written with CANN's compiler atc"}
+_NEEDS = {
+    "air": "AIR is not written, MindSpore deprecates it (mindspore/train/serialization.py, export) and can make it from "
+    "graphs of jit level O2 alone",
+    "om": "OM can only be written with CANN's compiler atc",
+}
 
 
-def export_all(options: ExportOptions, target: str) -> None:
-    """Write every wanted file, or none if one of them failed its comparison; `target` is Ascend, GPU or CPU.
+def export_all(options: ExportOptions) -> None:
+    """Write every wanted file, or none if one of them failed its comparison.
 
     Raises:
         UserError: unreadable checkpoint, missing packages, an export that computes something else, an int8 file that
@@ -41,14 +45,14 @@ def export_all(options: ExportOptions, target: str) -> None:
             machine cannot write.
     """
     try:
-        _export_all(options, target)
+        _export_all(options)
     except OSError as error:
         raise UserError(
             f"cannot write to {options.out_dir} ({error}): choose another --out-dir, or make room"
         ) from error
 
 
-def _export_all(options: ExportOptions, target: str) -> None:
+def _export_all(options: ExportOptions) -> None:
     checkpoint = load_any(options.checkpoint_path)
     model = checkpoint.description.model
     if options.val_data_path is not None:
@@ -59,7 +63,7 @@ def _export_all(options: ExportOptions, target: str) -> None:
     options.out_dir.mkdir(parents=True, exist_ok=True)
     # MindSpore makes the folder it exports to private to its owner: let that be a temporary one
     with tempfile.TemporaryDirectory(prefix=".export-", dir=options.out_dir) as folder:
-        exporter = _Exporter(options, target, checkpoint, images, Path(folder))
+        exporter = _Exporter(options, checkpoint, images, Path(folder))
         for artefact in list(exporter.artefacts()):
             final = options.out_dir / artefact.staged.name
             publish(artefact.staged, final)
@@ -69,9 +73,7 @@ def _export_all(options: ExportOptions, target: str) -> None:
     missing = [_NEEDS[name] for name in options.file_format if not exporter.can_write(name)]
     if missing:
         command = shlex.join(exporter.atc_command(options.out_dir))
-        raise UserError(
-            f"{' and '.join(missing)}, this is {target}: where CANN is installed, make an OM file by\n{command}"
-        )
+        raise UserError(f"{', and '.join(missing)}: where CANN is installed, make an OM file by\n{command}")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,6 @@ class _Exporter:
     """Makes the files of one export, each staged in `folder` and compared."""
 
     options: ExportOptions
-    target: str
     checkpoint: Checkpoint
     images: Planes
     """To compare on."""
@@ -98,21 +99,19 @@ class _Exporter:
     _expected: dict[InputKind, Expected] = field(default_factory=dict)
 
     def artefacts(self) -> Iterator[_Artefact]:
-        """Every wanted file; for AIR elsewhere than on Ascend, what prepares atc's work."""
-        formats: list[FileFormat] = [
-            "om" if f == "air" and not self.can_write(f) else f for f in self.options.file_format
-        ]
+        """Every wanted file; for AIR what prepares atc's work."""
+        formats: list[FileFormat] = ["om" if name == "air" else name for name in self.options.file_format]
         for name in dict.fromkeys(formats):
             if name == "onnx":
                 yield from self._onnx()
             elif name == "om":
                 yield from self._om()
             else:
-                yield self._from_mindspore(name)
+                yield self._mindir()
 
     def can_write(self, file_format: FileFormat) -> bool:
         """Whether this machine can."""
-        return {"air": self.target == "Ascend", "om": ascend.has_atc()}.get(file_format, True)
+        return {"air": False, "om": ascend.has_atc()}.get(file_format, True)
 
     def _onnx(self) -> Iterator[_Artefact]:
         design = self._design(self.options.input)
@@ -145,17 +144,10 @@ class _Exporter:
         card = dataclasses.replace(card, precision="int8", float32_accuracy=dataclasses.asdict(before))
         return _Artefact(staged, f"{comparison}; {change}", card)
 
-    def _from_mindspore(self, file_format: FileFormat) -> _Artefact:
-        """MINDIR, or AIR, which was never written: that takes an Ascend."""
-        design = self._design(self.options.input)
-        if file_format == "mindir":
-            staged = self.folder / self.options.mindir_filename
-            write_with_mindspore(design, staged, file_format)
-            return self._verify(design, staged, file_format, open_mindir(staged))[0]
-        staged = self.folder / self.options.air_filename
-        write_with_mindspore(design, staged, file_format)
-        note = "not compared, MindSpore cannot reload AIR"
-        return _Artefact(staged, note, self._card(design, staged, file_format))
+    def _mindir(self) -> _Artefact:
+        design, staged = self._design(self.options.input), self.folder / self.options.mindir_filename
+        write_mindir(design, staged)
+        return self._verify(design, staged, "mindir", open_mindir(staged))[0]
 
     def _om(self) -> Iterator[_Artefact]:
         """The ONNX file and the AIPP configuration that atc takes, and the OM file where there is an atc."""
@@ -173,7 +165,8 @@ class _Exporter:
 
     def atc_command(self, folder: Path) -> list[str]:
         """What compiles the files in `folder`."""
-        design, soc_version = self._design("rgb_normalized"), self.options.soc_version
+        design = self._design("rgb_normalized")
+        soc_version = self.options.soc_version or ascend.soc_version_here()
         files = self._atc_files(folder)
         return ascend.atc_command(*files, image_size=design.image_size, batch=design.batch, soc_version=soc_version)
 

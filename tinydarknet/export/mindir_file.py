@@ -1,4 +1,4 @@
-"""A design as a MindSpore network, for MINDIR and AIR."""
+"""A design as a MindSpore network, and as a MINDIR file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ def input_cell(kind: InputKind, model: ModelDescription) -> nn.Cell:
     return cells[kind]() if kind in cells else RgbPixels(model.normalization)
 
 
-def write_with_mindspore(design: Design, path: Path, file_format: str) -> None:
-    """Write MINDIR, or AIR on Ascend; MindSpore makes the file and its folder private to their owner."""
+def write_mindir(design: Design, path: Path) -> None:
+    """Write it; MindSpore makes the file and its folder private to their owner."""
     examples = [_example(spec, design.batch) for spec in design.inputs]
-    ms.export(build_cell(design), *examples, file_name=str(path), file_format=file_format.upper())
-    if file_format == "mindir":
-        _name_as_card(path, design.output)
+    ms.export(build_cell(design), *examples, file_name=str(path), file_format="MINDIR")
+    _name_as_card(path, design.output)
 
 
 def _example(spec: InputSpec, batch: int | None) -> Tensor:

@@ -7,28 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tinydarknet.config import DeviceConfig, check_image_side
+from tinydarknet.config import check_image_side
 from tinydarknet.export.design import InputKind, OutputKind
 
 FileFormat = Literal["onnx", "mindir", "air", "om"]
 
-_FILENAMES = ("onnx_filename", "int8_filename", "mindir_filename", "air_filename", "om_filename")
+_FILENAMES = ("onnx_filename", "int8_filename", "mindir_filename", "om_filename")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(DeviceConfig):
+class ExportOptions:
     """Write a checkpoint as ONNX or MINDIR with its preprocessing inside, reload it and compare before saying so."""
 
     checkpoint_path: Path
     """The network: a checkpoint of ours or of ModelZoo's (.ckpt), or Darknet's file (.weights)."""
     file_format: tuple[FileFormat, ...] = ("onnx", "mindir")
-    """One or more; air needs an Ascend device, om its compiler atc."""
+    """One or more; om needs Ascend's compiler atc, and so does what is written instead of air."""
     out_dir: Path = Path("export")
     """Where the files go, each with a JSON card beside it."""
     onnx_filename: str = "tinydarknet.onnx"
     int8_filename: str = "tinydarknet-int8.onnx"
     mindir_filename: str = "tinydarknet.mindir"
-    air_filename: str = "tinydarknet.air"
     om_filename: str = "tinydarknet.om"
     input: InputKind = "rgb_uint8"
     """rgb_uint8 or rgb_float: pixels of 0 to 255, [B, 3, S, S], normalised inside; rgb_normalized: normalised by the
@@ -49,11 +48,10 @@ class ExportOptions(DeviceConfig):
     """Dataset directory whose first images serve for the comparison and for calibration; without it, drawn ones."""
     val_data_path: Path | None = None
     """Dataset directory on which every exported file is scored, for its card."""
-    soc_version: str = "Ascend310P3"
-    """Processor that an om file is compiled for, in atc's words."""
+    soc_version: str = ""
+    """Processor that an om file is compiled for, in atc's words; by default this host's card, Ascend310P3 without one."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not self.file_format:
             raise ValueError("file_format must name at least one format, got none")
         if self.batch != "dynamic" and self.batch < 1:
@@ -68,7 +66,7 @@ class ExportOptions(DeviceConfig):
             raise ValueError("int8 needs data_path to calibrate on and val_data_path to be scored on, one is missing")
         if "om" in self.file_format and self.input == "planes":
             raise ValueError("om takes RGB pixels, which the device's AIPP normalises: leave out --input planes")
-        if not re.fullmatch(r"[A-Za-z0-9_]+", self.soc_version):
+        if not re.fullmatch(r"[A-Za-z0-9_]*", self.soc_version):
             raise ValueError(f"soc_version must be a name such as Ascend310P3, got {self.soc_version!r}")
         self._check_filenames()
 

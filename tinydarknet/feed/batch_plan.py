@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convert.dataset import Dataset
 from tinydarknet.colour import ColourFactors
 from tinydarknet.feed.augment import Augmentation, Windows, centre_windows, draw
 from tinydarknet.feed.damage import RowHealth
 from tinydarknet.feed.order import PADDING, PADDING_LABEL, Stream
+
+if TYPE_CHECKING:
+    from convert.dataset import Dataset
 
 READ_AHEAD_STEPS = 4
 """How far the disk works ahead of the crops: 66 MB at batch 128 and 130 KB an image."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convert.dataset import Dataset
 from convert.errors import UserError, check_integer
+
+if TYPE_CHECKING:
+    from convert.dataset import Dataset
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import platform
 import sys
 import weakref
 from typing import Any
@@ -31,6 +32,8 @@ _PIXELS_MAX = 1 << 30
 """Of an image, as OpenCV's CV_IO_MAX_IMAGE_PIXELS."""
 
 _OPTIONS = {"threads": "1", "err_detect": "explode", "max_pixels": str(_PIXELS_MAX)}
+_OPTIONS_X86 = {"idct": "xvid"}
+"""A faster inverse DCT, as near to libjpeg's (0.02 grey levels); elsewhere it has no vector instructions."""
 
 FORMATS = {
     "yuvj420p": (2, 2), "yuvj422p": (1, 2), "yuvj440p": (2, 1), "yuvj444p": (1, 1), "yuvj411p": (1, 4), "gray": (0, 0),
@@ -78,7 +81,7 @@ class JpegDecoder:
         library = _library()
         codec = library.avcodec_find_decoder_by_name(b"mjpeg")
         context, options = ctypes.c_void_p(library.avcodec_alloc_context3(ctypes.c_void_p(codec))), ctypes.c_void_p()
-        for name, value in _OPTIONS.items():
+        for name, value in (_OPTIONS | (_OPTIONS_X86 if platform.machine() == "x86_64" else {})).items():
             library.av_dict_set(ctypes.byref(options), name.encode(), value.encode(), 0)
         status = library.avcodec_open2(context, ctypes.c_void_p(codec), ctypes.byref(options))
         library.av_dict_free(ctypes.byref(options))

@@ -21,10 +21,9 @@ import simplejpeg
 
 from convert.compiled import compiled
 from convert.dataset import Dataset
-from tinydarknet.feed import ffmpeg
 from tinydarknet.feed.augment import Windows
 from tinydarknet.feed.damage import UndecodableRowError
-from tinydarknet.feed.ffmpeg import JpegDecoder, decode_jpeg
+from tinydarknet.feed.ffmpeg import JpegDecoder, decode_jpeg, problem
 from tinydarknet.feed.jpeg_window import (
     CUT,
     DAMAGED,
@@ -54,13 +53,13 @@ _threads = threading.local()
 @functools.cache
 def _has_ffmpeg() -> bool:
     """Whether FFmpeg can be used; says once what is lost where it cannot."""
-    if ffmpeg.problem():
+    if problem():
         print(
-            f"FFmpeg cannot be loaded ({ffmpeg.problem()}): OpenCV decodes all stored JPEGs whole, at less than half "
+            f"FFmpeg cannot be loaded ({problem()}): OpenCV decodes all stored JPEGs whole, at less than half "
             "the rate; pip install av",
             file=sys.stderr,
         )
-    return not ffmpeg.problem()
+    return not problem()
 
 
 def decode_windows(records: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:

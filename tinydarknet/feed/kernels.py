@@ -10,6 +10,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from convert.compiled import compiled, pointer
+from convert.image.shrink import shrink
 
 _WEIGHT_ONE = 2048
 """A weight of 1; the two weights of a pixel add up to it."""
@@ -74,25 +75,11 @@ def resize_window(
 def shrink_window(
     address: int, next_plane: int, stride: int, height: int, width: int, flip: bool, out: np.ndarray
 ) -> None:
-    """As `resize_window`, by area: a pixel is the mean of the pixels in, whole and in part, that it covers."""
-    side = out.shape[1]
-    rows, columns = _covered(height, side), _covered(width, side)
-    line = np.empty(width, np.float32)
+    """As `resize_window`, by area."""
     for plane in range(out.shape[0]):
         start = np.uintp(address) + np.uintp(plane * next_plane)
         window = carray(pointer(start), ((height - 1) * stride + width,), np.uint8)
-        for row in range(side):
-            line[:] = 0
-            for needed in range(int(rows[row, 0]), int(rows[row, 1])):
-                weight = np.float32(min(needed + 1, rows[row, 3]) - max(needed, rows[row, 2]))
-                for column in range(width):
-                    line[column] += weight * np.float32(window[needed * stride + column])
-            area = (rows[row, 3] - rows[row, 2]) * (columns[0, 3] - columns[0, 2])
-            for column in range(side):
-                total = 0.0
-                for needed in range(int(columns[column, 0]), int(columns[column, 1])):
-                    total += line[needed] * (min(needed + 1, columns[column, 3]) - max(needed, columns[column, 2]))
-                out[plane, row, side - 1 - column if flip else column] = np.uint8(np.rint(total / area))
+        shrink(window, height, width, 1, stride, flip, out[plane])
 
 
 @compiled
@@ -166,16 +153,6 @@ def _chroma_of_rows(upper: np.ndarray, lower: np.ndarray, u: np.ndarray, v: np.n
         blueness = middle - np.int32(11059) * red - np.int32(21709) * green + np.int32(32768) * blue
         redness = middle + np.int32(32768) * red - np.int32(27439) * green - np.int32(5329) * blue
         u[at], v[at] = np.uint8(np.int32(blueness) >> np.int32(18)), np.uint8(np.int32(redness) >> np.int32(18))
-
-
-@compiled
-def _covered(length: int, side: int) -> np.ndarray:
-    """What each of `side` pixels out covers of `length` in: first pixel, end, and exactly where, float64 [S, 4]."""
-    covered = np.empty((side, 4))
-    for pixel in range(side):
-        begin, end = pixel * length / side, (pixel + 1) * length / side
-        covered[pixel] = np.floor(begin), min(np.ceil(end), length), begin, min(end, length)
-    return covered
 
 
 @compiled

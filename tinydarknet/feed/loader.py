@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from convert.dataset import Dataset
 from convert.errors import BadValueError, UserError, check_integer
 from tinydarknet.colour import Normalization
 from tinydarknet.feed.augment import Augmentation
@@ -21,6 +20,7 @@ from tinydarknet.rank_share import equal_share_threads
 if TYPE_CHECKING:
     from mindspore.dataset import Dataset as MindSporeDataset
 
+    from convert.dataset import Dataset
     from tinydarknet.feed.batch_fill import StageTimer
     from tinydarknet.feed.crops import Cropper
     from tinydarknet.feed.dvpp import DecodingRates
@@ -235,6 +235,8 @@ def _opened(
     threads: int | None,
 ) -> Dataset:
     """Check what training and evaluation are both given, then open the dataset."""
+    from convert.dataset import Dataset  # loads Arrow, which --help has no use for
+
     check_integer("batch_size", batch_size, least=1)
     check_integer("image_size", image_size, least=2)
     if image_size % 2:

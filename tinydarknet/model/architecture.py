@@ -91,6 +91,7 @@ def layer_shapes(num_classes: int, variant: VariantName) -> tuple[LayerShape, ..
     for number, layer in enumerate(LAYERS, start=1):
         out_channels = layer.channels or num_classes
         normalized = number < len(LAYERS) or VARIANTS[variant].normalized_head
-        shapes.append(LayerShape(f"conv{number}", in_channels, out_channels, layer.kernel, layer.pool, normalized))
+        name = f"conv{number}" if number < len(LAYERS) else HEAD_NAME
+        shapes.append(LayerShape(name, in_channels, out_channels, layer.kernel, layer.pool, normalized))
         in_channels = out_channels
     return tuple(shapes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from convert.errors import UserError
-from convert.json_fields import from_json
+from convert.json_fields import from_json, parse_object
 from tinydarknet.run_folder.dataset_card import DatasetCard
 from tinydarknet.run_folder.log_reader import RunLog, read_log
 from tinydarknet.run_folder.paths import CONFIG_NAME, ENVIRONMENT_NAME
@@ -124,20 +123,13 @@ def default_options() -> dict[str, Any]:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(path.read_bytes(), parse_constant=_no_number)
+        return parse_object(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: name the folder of a training run") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}): restore it") from error
-    if not isinstance(fields, dict):
-        raise UserError(f"{path} holds no JSON object: restore it")
-    return fields
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _picture(folder: Path, path: Path) -> Picture | None:

@@ -130,10 +130,11 @@ def _carry_out(run: Run, data: TrainingData, reporter: Reporter, stop: StopReque
             return
 
 
-def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback) -> None:
+def training_step(run: Run, feed: Feed) -> TrainStep:
+    """One update of a run's network on a batch of `feed`."""
     config, device = run.config, run.device
     smoothing = config.label_smooth_factor if config.use_label_smooth else 0.0
-    step = TrainStep(
+    return TrainStep(
         classifier_for(feed, run.network),
         SmoothedCrossEntropy(len(run.manifest.classes), smoothing),
         run.optimizer,
@@ -143,6 +144,10 @@ def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback
         average=run.average,
         register=OverflowRegister() if device.chip is not None and device.chip.hides_overflow else None,
     )
+
+
+def _train_segment(run: Run, segment: Segment, feed: Feed, callback: RunCallback) -> None:
+    config, device, step = run.config, run.device, training_step(run, feed)
     stretch = run.milestones.stretch(*segment.steps)
     sinks = config.sink and device.target != "CPU" and stretch > 1
     stretch, epochs = (stretch, (segment.last_step - segment.first_step) // stretch) if sinks else (-1, 1)
