@@ -40,9 +40,9 @@ Function = Callable[..., Any]
 class FeedProbe:
     """Times the stages of a planes or host feed inside its own threads, one record per batch."""
 
-    def __init__(self, records: Dataset, crop_name: Literal["crop", "decode"], inner: StageTimer | None) -> None:
-        """Look at feeds over `records`; `inner` is entered within every stage, see `delaying`."""
-        self._records = records
+    def __init__(self, dataset: Dataset, crop_name: Literal["crop", "decode"], inner: StageTimer | None) -> None:
+        """Look at feeds over `dataset`; `inner` is entered within every stage, see `delaying`."""
+        self._dataset = dataset
         self._crop_name = crop_name
         self._inner = inner
         self._this_batch = threading.local()
@@ -60,7 +60,7 @@ class FeedProbe:
         """Time one stage of one batch; a feed's `timer`."""
         if stage == "crop":  # the map's pages come in here, which is reading
             with self._added("read"):
-                _touch(self._records, rows)
+                _touch(self._dataset, rows)
         inner = self._inner or (lambda *_: contextlib.nullcontext())
         with self._added({"read": "read", "crop": self._crop_name}.get(stage, "batch")), inner(stage, rows):
             yield
@@ -164,7 +164,7 @@ def _replaced(owner: Any, name: str, make: Callable[[Function], Function]) -> It
             delattr(owner, name)
 
 
-def _touch(records: Dataset, rows: np.ndarray) -> None:
+def _touch(dataset: Dataset, rows: np.ndarray) -> None:
     """Bring every page of the rows' payloads in, as the first use of the memory map does."""
     for row in rows.tolist():
-        records.payload(row)[::PAGE_BYTES].max()
+        dataset.payload(row)[::PAGE_BYTES].max()

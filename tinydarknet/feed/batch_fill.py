@@ -102,8 +102,8 @@ class PlaneImages:
         self, planner: Planner, image_size: int, normalization: Normalization, crop: Cropper | None = None
     ) -> None:
         """Make them by `crop`; by default by the encoding's cropper."""
-        self._records = planner.records
-        self._crop = crop or CROPPERS[planner.records.manifest.encoding.name]
+        self._dataset = planner.dataset
+        self._crop = crop or CROPPERS[planner.dataset.manifest.encoding.name]
         self._size = image_size
         self._normalization = normalization
         self._plain = plain_matrix(normalization)
@@ -119,7 +119,7 @@ class PlaneImages:
 
     def make(self, plan: BatchPlan, batch: Batch) -> None:
         """Crop, resize and mirror into y and uv."""
-        self._crop(self._records, plan.rows, plan.windows, batch["y"], batch["uv"])
+        self._crop(self._dataset, plan.rows, plan.windows, batch["y"], batch["uv"])
 
     def finish(self, plan: BatchPlan, batch: Batch) -> None:
         """Write colour; contrast needs the luma that `make` has written."""

@@ -38,7 +38,7 @@ class BatchPlan:
 class Planner:
     """Plans the batches of one stream over one dataset: a function of the step and of the rows known to be damaged."""
 
-    records: Dataset
+    dataset: Dataset
     stream: Stream
     augmentation: Augmentation | None
     """None for evaluation: the centre crop and plain colour."""
@@ -50,14 +50,14 @@ class Planner:
         Raises:
             UserError: a shard has been cut short meanwhile, or an image is damaged and no more may be replaced.
         """
-        records = self.records
+        dataset = self.dataset
         epoch, wanted = self.stream.batch_rows(step)
         padding = wanted == PADDING
         rows = self.health.replace_damaged(np.where(padding, 0, wanted))
-        records.check_present(rows)
-        ids = np.where(padding, PADDING, records.ids[rows])
-        labels = np.where(padding, PADDING_LABEL, records.labels[rows])
-        heights, widths = records.heights[rows], records.widths[rows]
+        dataset.check_present(rows)
+        ids = np.where(padding, PADDING, dataset.ids[rows])
+        labels = np.where(padding, PADDING_LABEL, dataset.labels[rows])
+        heights, widths = dataset.heights[rows], dataset.widths[rows]
         if self.augmentation is None:
             return BatchPlan(rows, ids, labels, centre_windows(heights, widths), None)
         return BatchPlan(rows, ids, labels, *draw(self.augmentation, self.stream.seed, epoch, ids, heights, widths))
@@ -67,4 +67,4 @@ class Planner:
         begin = step if step == 0 else step + READ_AHEAD_STEPS
         for later in range(begin, min(step + READ_AHEAD_STEPS + 1, self.stream.steps)):
             _, rows = self.stream.batch_rows(later)
-            self.records.will_need(rows[rows != PADDING])
+            self.dataset.will_need(rows[rows != PADDING])

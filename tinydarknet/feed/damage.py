@@ -38,12 +38,12 @@ class UndecodableRowError(Exception):
 class DamagedImageError(UserError):
     """A stored image is damaged, and may not be replaced by another."""
 
-    def __init__(self, records: Dataset, row: int, reason: str, *, tolerated: int = 0) -> None:
+    def __init__(self, dataset: Dataset, row: int, reason: str, *, tolerated: int = 0) -> None:
         """Name shard, row and key; `reason` is the rest of the sentence."""
-        self.directory, self.row, self.reason = records.directory, row, reason
+        self.directory, self.row, self.reason = dataset.directory, row, reason
         allowed = f"; {tolerated} other damaged images are tolerated, and no more" if tolerated else ""
         super().__init__(
-            f"{records.describe(row)} {reason}{allowed}: 'python -m convert verify {records.directory}' lists all "
+            f"{dataset.describe(row)} {reason}{allowed}: 'python -m convert verify {dataset.directory}' lists all "
             "damage; convert again, or tolerate that up to N such images are replaced by others",
             "tolerate",
         )
@@ -55,8 +55,8 @@ class DamagedImageError(UserError):
 class RowHealth:
     """Knows which rows of a dataset are damaged; safe to use from several threads."""
 
-    def __init__(self, records: Dataset, policy: HealthPolicy) -> None:
-        self._records = records
+    def __init__(self, dataset: Dataset, policy: HealthPolicy) -> None:
+        self._dataset = dataset
         self._policy = policy
         self._damaged: dict[int, str] = {}
         self._lock = threading.Lock()
@@ -87,21 +87,21 @@ class RowHealth:
             if row in self._damaged:
                 return
             if len(self._damaged) >= self._policy.tolerate:
-                raise DamagedImageError(self._records, row, reason, tolerated=self._policy.tolerate)
-            self._damaged[row] = f"{self._records.describe(row)} {reason}"
+                raise DamagedImageError(self._dataset, row, reason, tolerated=self._policy.tolerate)
+            self._damaged[row] = f"{self._dataset.describe(row)} {reason}"
 
     def _next_undamaged(self, wanted: int) -> int:
-        rows = len(self._records)
+        rows = len(self._dataset)
         for row in range(wanted, wanted + rows):
             if row % rows not in self._damaged and self._is_usable(row % rows):
                 return row % rows
         raise UserError(
-            f"all {rows} images of {self._records.directory} are damaged: 'python -m convert verify "
-            f"{self._records.directory}' lists all damage; convert again"
+            f"all {rows} images of {self._dataset.directory} are damaged: 'python -m convert verify "
+            f"{self._dataset.directory}' lists all damage; convert again"
         )
 
     def _is_usable(self, row: int) -> bool:
-        if self._policy.check_reads and not self._records.is_intact(row):
+        if self._policy.check_reads and not self._dataset.is_intact(row):
             self.report(row, "is damaged, its checksum differs")
             return False
         return True

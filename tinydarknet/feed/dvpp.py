@@ -104,10 +104,10 @@ class DvppFeed(ThreadedFeed):
 
     def _rows_for_device(self, step: int) -> list[int]:
         """The rows that the device decodes for a step: of its batch, before any is replaced."""
-        records, (_, rows) = self._planner.records, self._planner.stream.batch_rows(step)
+        dataset, (_, rows) = self._planner.dataset, self._planner.stream.batch_rows(step)
         rows = np.unique(np.where(rows == PADDING, 0, rows))
-        records.check_present(rows)
-        return [row for row in rows[fits_hardware(records, rows)].tolist() if row not in self._refused]
+        dataset.check_present(rows)
+        return [row for row in rows[fits_hardware(dataset, rows)].tolist() if row not in self._refused]
 
     def _refuse(self, under_way: set[int], end: str) -> None:
         """Find out which rows under way a pipeline has ended at, and leave them to the host from now on; `end` is its reason.
@@ -121,10 +121,10 @@ class DvppFeed(ThreadedFeed):
         before = len(self._refused)
         for row in sorted(under_way) if reason is None else ():
             try:
-                vision.Decode().device(self.where)(self._planner.records.payload(row))
+                vision.Decode().device(self.where)(self._planner.dataset.payload(row))
             except RuntimeError as refusal:
                 self._refused.add(row)
-                name = self._planner.records.describe(row)
+                name = self._planner.dataset.describe(row)
                 print(f"{name} is left to the host, the device refuses it: {reason_of(refusal)}", file=sys.stderr)
         if len(self._refused) == before:
             raise UserError(f"no image is decoded any more, {reason or end}: take the feed host", "feed")
@@ -172,22 +172,22 @@ class _Pipeline:
                 if self._closed.is_set():
                     return
                 self.under_way.append(row)
-                yield (self._planner.records.payload(row),)
+                yield (self._planner.dataset.payload(row),)
 
 
 def crop_decoded(
-    images: Images, records: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray
+    images: Images, dataset: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray
 ) -> None:
     """As `decode_windows`, but rows of `images` are decoded already; the host decodes the others.
 
     Raises:
         UndecodableRowError: names the row.
     """
-    sizes = zip(rows.tolist(), records.heights[rows].tolist(), records.widths[rows].tolist(), strict=True)
+    sizes = zip(rows.tolist(), dataset.heights[rows].tolist(), dataset.widths[rows].tolist(), strict=True)
     usable = np.array([row in images and images[row].shape == (height, width, 3) for row, height, width in sizes], bool)
     for place in np.flatnonzero(~usable).tolist():
         one = slice(place, place + 1)
-        decode_windows(records, rows[one], windows.part(one), y[one], uv[one])
+        decode_windows(dataset, rows[one], windows.part(one), y[one], uv[one])
     places = np.flatnonzero(usable)
     kept = [np.ascontiguousarray(images[row]) for row in rows[places].tolist()]
     boxes = np.stack([windows.top, windows.left, windows.height, windows.width], axis=1)[places]
@@ -203,11 +203,11 @@ def crop_decoded(
     )
 
 
-def fits_hardware(records: Dataset, rows: np.ndarray) -> np.ndarray:
+def fits_hardware(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """Which rows are whole baseline JPEGs of a size that the hardware takes, bool [B]; their bits are not looked into."""
-    sizes = np.stack([records.heights[rows], records.widths[rows]], axis=1)
+    sizes = np.stack([dataset.heights[rows], dataset.widths[rows]], axis=1)
     statuses = np.empty(len(rows), np.int64)
-    check_files(records.addresses(rows), records.lengths(rows), sizes, statuses)
+    check_files(dataset.addresses(rows), dataset.lengths(rows), sizes, statuses)
     return (statuses == CUT) & (sizes.min(axis=1) >= JPEGD_SIDE_MIN) & (sizes.max(axis=1) <= JPEGD_SIDE_MAX)
 
 

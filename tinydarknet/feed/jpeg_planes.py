@@ -62,14 +62,14 @@ def _has_ffmpeg() -> bool:
     return not problem()
 
 
-def decode_windows(records: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
+def decode_windows(dataset: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
     """Cut, decode, resize and mirror the images of `rows` into a batch.
 
     Windows are interpolated linearly, as the reference does; evaluation's, where they shrink, are averaged by area,
     as the converter does it for planes.
 
     Args:
-        records: a jpeg or original dataset.
+        dataset: a jpeg or original dataset.
         rows: int64 [B].
         windows: one per row, in pixels of the stored image.
         y: uint8 [B, 1, S, S], written.
@@ -83,13 +83,13 @@ def decode_windows(records: Dataset, rows: np.ndarray, windows: Windows, y: np.n
         if not hasattr(_threads, "decoder"):
             _threads.decoder, _threads.tables = JpegDecoder(), np.zeros(TABLES_BYTES, np.uint8)
         decoder = _threads.decoder
-        lengths = records.lengths(rows)
-        sizes = np.stack([records.heights[rows], records.widths[rows]], axis=1)
+        lengths = dataset.lengths(rows)
+        sizes = np.stack([dataset.heights[rows], dataset.widths[rows]], axis=1)
         boxes = np.stack([windows.top, windows.left, windows.height, windows.width], axis=1)
         by_area = windows.smooth & (np.minimum(windows.height, windows.width) > y.shape[-1])
         scratch = np.empty(TABLES_BYTES + lengths.max(initial=0) + ROOM_BYTES, np.uint8)
         _make_planes(
-            decoder.handles, decoder.formats, _threads.tables, records.addresses(rows), lengths, sizes, boxes,
+            decoder.handles, decoder.formats, _threads.tables, dataset.addresses(rows), lengths, sizes, boxes,
             windows.flip, by_area, scratch, y, uv, statuses,
         )  # fmt: skip
     if (statuses == DAMAGED).any():
@@ -97,7 +97,7 @@ def decode_windows(records: Dataset, rows: np.ndarray, windows: Windows, y: np.n
         raise UndecodableRowError(int(rows[(statuses == DAMAGED).argmax()]))
     for place in np.flatnonzero(statuses == FOREIGN).tolist():
         one = slice(place, place + 1)
-        _decode_with_opencv(records, rows[one], windows.part(one), y[one], uv[one])
+        _decode_with_opencv(dataset, rows[one], windows.part(one), y[one], uv[one])
 
 
 @compiled
@@ -176,14 +176,14 @@ def _make_planes(
             uv[place] = _GREY_CHROMA
 
 
-def _decode_with_opencv(records: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
+def _decode_with_opencv(dataset: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray) -> None:
     """As `decode_windows`, but each image whole, to BGR; libjpeg halves it where its window is twice as large as S."""
     side = y.shape[-1]
     half = (side // 2, side // 2)
     boxes = np.stack([rows, windows.top, windows.left, windows.height, windows.width, windows.flip], axis=1)
     for place, (row, top, left, height, width, flip) in enumerate(boxes.tolist()):
         shrink = 2 if min(height, width) >= 2 * side else 1
-        pixels = decode_stored(records, row, halved=shrink == 2)
+        pixels = decode_stored(dataset, row, halved=shrink == 2)
         down = slice(top // shrink, (top + height) // shrink)
         across = slice(left // shrink, (left + width) // shrink)
         by_area = windows.smooth and min(height, width) > side * shrink
@@ -196,13 +196,13 @@ def _decode_with_opencv(records: Dataset, rows: np.ndarray, windows: Windows, y:
         cv2.resize(cr, half, dst=uv[place, 1], interpolation=cv2.INTER_AREA)
 
 
-def decode_stored(records: Dataset, row: int, *, halved: bool = False) -> np.ndarray:
+def decode_stored(dataset: Dataset, row: int, *, halved: bool = False) -> np.ndarray:
     """The whole image of a row as it is stored, uint8 [H, W, 3] BGR, or at half its size, rounded up.
 
     Raises:
         UndecodableRowError: it does not decode, or not to the size that the index gives.
     """
-    payload, size = records.payload(row), (records.heights[row], records.widths[row])
+    payload, size = dataset.payload(row), (dataset.heights[row], dataset.widths[row])
     with suppress(ValueError):  # no JPEG
         # before gigabytes are decoded of what a damaged header promises
         if simplejpeg.decode_jpeg_header(payload, strict=False)[:2] != size:

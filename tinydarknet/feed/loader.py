@@ -276,8 +276,8 @@ def _feed_for(
     from tinydarknet.feed.batch_fill import BatchFiller, BatchImages, PlaneImages, RgbImages
     from tinydarknet.feed.dvpp import DvppFeed, hardware_problem, measured_rates
 
-    records = planner.records
-    encoding = records.manifest.encoding.name
+    dataset = planner.dataset
+    encoding = dataset.manifest.encoding.name
 
     def make_images(crop: Cropper | None = None) -> BatchImages:
         if images == "planes":
@@ -290,13 +290,13 @@ def _feed_for(
     def measure() -> DecodingRates:
         return measured_rates(DvppFeed(planner, make_images, threads), by_processors(), encoding, threads)
 
-    choice = choose_feed(feed, encoding, records.directory, hardware_problem, measure)
+    choice = choose_feed(feed, encoding, dataset.directory, hardware_problem, measure)
     if choice.feed == "reference":
         if images == "rgb_uint8":
             raise BadValueError("images", "must be planes or rgb: the feed reference makes float32 RGB", images)
         from tinydarknet.feed.reference import ReferenceFeed
 
-        return ReferenceFeed(records, planner.stream, image_size, normalization, planner.augmentation, threads)
+        return ReferenceFeed(dataset, planner.stream, image_size, normalization, planner.augmentation, threads)
     if choice.feed in ("dvpp", "dvpp_on_cpu"):
         where = "Ascend" if choice.feed == "dvpp" else "CPU"
         return DvppFeed(planner, make_images, threads, choice.sentence, timer, where)

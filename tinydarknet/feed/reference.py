@@ -39,7 +39,7 @@ class ReferenceFeed:
 
     def __init__(
         self,
-        records: Dataset,
+        dataset: Dataset,
         stream: Stream,
         image_size: int,
         normalization: Normalization,
@@ -50,7 +50,7 @@ class ReferenceFeed:
         self.stream = stream
         self.steps = stream.steps
         self.steps_per_epoch = stream.steps_per_epoch
-        self._records = records
+        self._dataset = dataset
         self._operators = operators(image_size, normalization, augmentation)
         # MindSpore refuses more workers than the machine has processors
         self._workers = min(threads, os.cpu_count() or 1)
@@ -80,7 +80,7 @@ class ReferenceFeed:
         import mindspore.dataset as ds
 
         rows = ds.GeneratorDataset(
-            _Images(self._records, self.stream, self._handed),
+            _Images(self._dataset, self.stream, self._handed),
             list(self.columns),
             shuffle=False,
             num_parallel_workers=1,
@@ -97,11 +97,11 @@ class ReferenceFeed:
         if damaged is None:
             return None
         reason = "is damaged, it does not decode (the host feed can replace such images, this one cannot)"
-        return DamagedImageError(self._records, damaged, reason)
+        return DamagedImageError(self._dataset, damaged, reason)
 
     def _decodes(self, row: int) -> bool:
         try:
-            decode_stored(self._records, row)
+            decode_stored(self._dataset, row)
         except UndecodableRowError:
             return False
         return True
@@ -130,8 +130,8 @@ def operators(image_size: int, normalization: Normalization, augmentation: Augme
 class _Images:
     """Stored bytes in stream order, one image a row, for GeneratorDataset."""
 
-    def __init__(self, records: Dataset, stream: Stream, handed: deque[int]) -> None:
-        self._records = records
+    def __init__(self, dataset: Dataset, stream: Stream, handed: deque[int]) -> None:
+        self._dataset = dataset
         self._stream = stream
         self._handed = handed
 
@@ -145,6 +145,6 @@ class _Images:
                 padding = wanted == PADDING
                 row = 0 if padding else int(wanted)
                 self._handed.append(row)
-                label = np.int32(PADDING_LABEL) if padding else self._records.labels[row]
-                image_id = np.int64(PADDING) if padding else self._records.ids[row]
-                yield self._records.payload(row), label, image_id
+                label = np.int32(PADDING_LABEL) if padding else self._dataset.labels[row]
+                image_id = np.int64(PADDING) if padding else self._dataset.ids[row]
+                yield self._dataset.payload(row), label, image_id

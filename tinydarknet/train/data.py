@@ -30,8 +30,8 @@ class TrainingData:
             UserError: it is damaged.
         """
         self._run = run
-        self._records = Dataset(run.config.data_path)
-        self._health = RowHealth(self._records, HealthPolicy(run.config.tolerate, run.config.check_reads))
+        self._dataset = Dataset(run.config.data_path)
+        self._health = RowHealth(self._dataset, HealthPolicy(run.config.tolerate, run.config.check_reads))
 
     @property
     def damaged(self) -> list[str]:
@@ -43,7 +43,7 @@ class TrainingData:
         found = list(self._health.damaged)
         if not sum_over_ranks(self._run.device, np.array([len(found)]))[0]:
             return 0
-        marks = np.zeros(len(self._records), np.int64)
+        marks = np.zeros(len(self._dataset), np.int64)
         marks[found] = 1
         return int((sum_over_ranks(self._run.device, marks) > 0).sum())
 
@@ -55,7 +55,7 @@ class TrainingData:
         """
         config, device = self._run.config, self._run.device
         return open_train_feed(
-            self._records,
+            self._dataset,
             batch_size=self._run.batch_size,
             image_size=segment.image_size,
             seed=config.seed,
