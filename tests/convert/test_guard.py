@@ -55,6 +55,7 @@ def test_help_may_be_cut_short_or_meet_a_full_disk():
 def test_ctrl_c_while_the_libraries_load_is_told_in_one_word(module):
     held = (
         "import builtins, os, runpy, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run in the background
         "load = builtins.__import__\n"
         "def interrupted(name, *more, **named):\n"
         "    if name.startswith('convert.') and name != 'convert.signals': os.kill(os.getpid(), signal.SIGINT)\n"

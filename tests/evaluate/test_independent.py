@@ -26,7 +26,7 @@ SAME_WANTED = 248
 """Of 250: 99 %."""
 FEEDS = [
     pytest.param("yuv420", "planes", 174, 226, id="planes"),
-    pytest.param("original", "reference", 167, 250, id="reference"),
+    pytest.param("original", "reference", 167, 250, id="reference", marks=pytest.mark.slow),
     pytest.param("original", "host", 172, 220, id="host", marks=pytest.mark.slow),
 ]
 """Encoding, feed, images right and images that agree across different resizes, when this was written."""

@@ -95,8 +95,9 @@ def test_two_ranks_write_what_one_writes_and_speak_once(finished_run, planes_dat
     assert [log.count("images") for log in logs][1] == 0
 
 
+@pytest.mark.slow
 def test_ranks_that_see_the_same_images_are_refused(finished_run, planes_data, tmp_path):
-    """27 images over 2 ranks of 4: the first one's share are 14 of them."""
+    """27 images over 2 ranks of 4: the first one's share are 14 of them. On one rank: tests/evaluate/test_passes.py."""
     result = on_ranks(2, planes_data, RunFolder(finished_run).best, tmp_path, SABOTAGE)
     assert result.returncode == 1
     assert "error: evaluated 28 images, 14 of them different, the dataset has 27" in result.stderr

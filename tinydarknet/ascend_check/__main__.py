@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from convert.signals import guard_start
+
+    guard_start()
+
 import contextlib
 import platform
 import tempfile
