@@ -72,7 +72,8 @@ def test_the_guard_is_the_first_thing_that_every_command_does():
     rooms = ("convert", "tinydarknet", "benchmarks", "scripts")
     files = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
     commands = [path for path in files if '__name__ == "__main__"' in path.read_text()]
-    commands = [path for path in commands if path.parent.name != "peer_loaders"]  # other commands start these
+    inner = ("peer_loaders", "ascend_check/probe.py")  # other commands start these
+    commands = [path for path in commands if not any(name in path.as_posix() for name in inner)]
     assert len(commands) > 20
     for path in commands:
         first = ast.parse(path.read_text()).body[2]  # behind the docstring and __future__
