@@ -14,13 +14,13 @@ from tinydarknet.feed import Augmentation, open_eval_feed, open_train_feed
 Logits: TypeAlias = Callable[[dict[str, np.ndarray]], np.ndarray]
 """A validation batch -> a score for every image and class."""
 TRAIN, VAL = "data/sample/train", "data/sample/val"
-SIZE, EPOCHS, STEPS_PER_EPOCH = 32, 8, 10
+SIZE, EPOCHS, STEPS_PER_EPOCH = 48, 8, 20
 STEPS = EPOCHS * STEPS_PER_EPOCH
 PLANES = ("y", "uv", "colour")
-STOP = 35
+STOP = 70
 """In the middle of an epoch."""
 OPTIONS = {
-    "batch_size": 60,
+    "batch_size": 30,
     "image_size": SIZE,
     "epochs": EPOCHS,
     "seed": 3,
