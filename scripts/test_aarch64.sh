@@ -5,7 +5,7 @@
 # Left out: what starts MindSpore (its import alone takes 25 s there) or another process; pytest counts them as skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tests=(tests/feed/test_{kernels,planes,order,augment,jpeg,jpeg_window}.py tests/convert/test_{images,pixels,restart_markers}.py)
+tests=(tests/feed/test_{kernels,planes,order,augment,jpeg,jpeg_window}.py tests/convert/test_{images,pixels,jpeg_payload}.py)
 
 for program in qemu-aarch64-static apt-get dpkg; do
 	command -v "$program" >/dev/null || {
@@ -14,10 +14,10 @@ for program in qemu-aarch64-static apt-get dpkg; do
 	}
 done
 home=$PWD/build/aarch64
-root=$home/root site=$home/site python=$home/root/usr/bin/python3.11
+arm=$home/debian site=$home/site python=$home/debian/usr/bin/python3.11
 mkdir -p "$home"
 
-if [ ! -e "$home/root.done" ]; then
+if [ ! -e "$home/debian.done" ]; then
 	apt="$home/apt"
 	mkdir -p "$apt"/{state/lists,cache/archives}/partial
 	: >"$apt/state/status"
@@ -25,8 +25,8 @@ if [ ! -e "$home/root.done" ]; then
 		-o "Dir::State::status=$apt/state/status" -o "Dir::Cache=$apt/cache" -o Debug::NoLocking=1)
 	apt-get "${options[@]}" -qq update
 	apt-get "${options[@]}" -qq -y --no-install-recommends --download-only install python3.11 libstdc++6 libgomp1
-	for package in "$apt"/cache/archives/*.deb; do dpkg -x "$package" "$root"; done
-	touch "$home/root.done"
+	for package in "$apt"/cache/archives/*.deb; do dpkg -x "$package" "$arm"; done
+	touch "$home/debian.done"
 fi
 if [ ! -e "$home/site.done" ] || [ constraints.txt -nt "$home/site.done" ]; then
 	platforms=(--platform any --platform manylinux2014_aarch64)
@@ -41,5 +41,5 @@ fi
 # what the tests share, written here and read there
 .venv/bin/python -m pytest --basetemp "$home/shared" tests/feed/test_planes.py tests/feed/test_jpeg.py
 echo "on aarch64:"
-QEMU_LD_PREFIX=$root PYTHONPATH=$site NUMBA_CACHE_DIR=$home/numba qemu-aarch64-static "$python" -m pytest -p no:cacheprovider \
+QEMU_LD_PREFIX=$arm PYTHONPATH=$site NUMBA_CACHE_DIR=$home/numba qemu-aarch64-static "$python" -m pytest -p no:cacheprovider \
 	--fast --shared "$home/shared" -m 'not slow' -rs "${tests[@]}" "$@"
