@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from multiprocessing import util
 from pathlib import Path
@@ -125,7 +126,7 @@ def start_program(process: subprocess.Popen, *values: object, exec_=subprocess.P
     )
 
 
-def python_arguments(command: Sequence[object], environment: dict[str, str]) -> list[str] | None:
+def python_arguments(command: Sequence[str | Path], environment: dict[str, str]) -> list[str] | None:
     """What follows `python` where `command` is a module or a file of this very Python; None where it is not."""
     name, *words = [os.fsdecode(word) for word in command]
     found = Path(shutil.which(name, path=environment.get("PATH")) or name)
@@ -147,6 +148,7 @@ def fork(run: Callable[[], None], descriptors: set[int]) -> int:
     if (pid := os.fork()) != 0:
         return pid
     status = 1
+    weakref.finalize._registry.clear()  # the temporary folders of the process that this one was forked from
     try:
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):
