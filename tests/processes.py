@@ -35,6 +35,8 @@ LIBRARIES = ("mindspore.mindrecord", "cv2", "numba", "pyarrow.parquet", "PIL.Ima
 """What the server imports, if a test does not say otherwise."""
 LIGHT = ("numpy", "tyro")
 """Less, for tests of what a command loads; quickly at hand."""
+ROOM = " " * 32768
+"""For the environments of its commands (command_server.publish)."""
 _MARK = "TINYDARKNET_TEST_PROGRAM"
 
 
@@ -84,7 +86,7 @@ class _Server:
             command = [sys.executable, str(ROOT / "tests" / "command_server.py"), str(theirs.fileno()), *libraries]
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "ROOM": ROOM}, start_new_session=True,
             )  # fmt: skip
         atexit.register(self._end, process)
 

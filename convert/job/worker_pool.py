@@ -33,9 +33,9 @@ PRELOAD_FOR_SHARDS = (
     "pyarrow.parquet",
     "PIL.Image",
     "simplejpeg",
-    "convert.image.shrink",
     "mindspore.mindrecord",
     "convert.job.shard",
+    "convert.job.loaded_kernels",
 )
 
 

@@ -2,7 +2,7 @@
 
     python convert_killing.py SPLIT FOLDER KILLS SEED
 
-MindSpore is imported once; every attempt is a fork that starts its own workers, so that an attempt costs tenths
+MindSpore and numba are loaded once; every attempt is a fork that starts its own workers, so that an attempt costs tenths
 of a second. The moments are drawn from the time that a whole conversion takes here. Each conversion that becomes
 whole is one more folder in FOLDER; the first is never killed.
 """
@@ -23,6 +23,7 @@ from processes import living, wait_until
 def main(split: str, folder: str, kills: str, seed: str) -> None:
     import mindspore.mindrecord  # noqa: F401
 
+    import convert.job.loaded_kernels  # noqa: F401
     from convert.job import worker_pool
     from convert.run import RunOptions, run
 

@@ -45,7 +45,7 @@ def kill_often(tree, tmp_path, kills, seed):
 
 
 def test_killed_at_random_moments(tree, tmp_path):
-    kill_often(tree, tmp_path, 20, 1)
+    kill_often(tree, tmp_path, 10, 1)
 
 
 @pytest.mark.slow

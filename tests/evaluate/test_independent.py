@@ -1,10 +1,12 @@
 """Our evaluation against somebody else's code: OpenCV reads Darknet's weights by its own reader and runs them itself.
 
-On 250 real photographs where they are at hand, with the published weights. Run with -s to see the figures.
+On 250 real photographs where they are at hand (every third of them in the quick run), with the published weights. Run
+with -s to see the figures.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -22,14 +24,16 @@ from tinydarknet.feed.loader import open_eval_feed
 LAYERS = "16/3 max 32/3 max 16/1 128/3 16/1 128/3 max 32/1 256/3 32/1 256/3 max 64/1 512/3 64/1 512/3 128/1 1000/1"
 """Darknet's cfg/tiny.cfg in short: filters/size of its convolutions, and where it takes maxima of 2x2."""
 
-SAME_WANTED = 248
-"""Of 250: 99 %."""
+SAME_WANTED = 0.99
+"""Of the images."""
 FEEDS = [
-    pytest.param("yuv420", "planes", 174, 226, id="planes"),
-    pytest.param("original", "reference", 167, 250, id="reference", marks=pytest.mark.slow),
-    pytest.param("original", "host", 172, 220, id="host", marks=pytest.mark.slow),
+    pytest.param("yuv420", "planes", 3, 62, 74, id="some planes"),
+    pytest.param("yuv420", "planes", 1, 174, 226, id="planes", marks=pytest.mark.slow),
+    pytest.param("original", "reference", 1, 167, 250, id="reference", marks=pytest.mark.slow),
+    pytest.param("original", "host", 1, 172, 220, id="host", marks=pytest.mark.slow),
 ]
-"""Encoding, feed, images right and images that agree across different resizes, when this was written."""
+"""Encoding, feed, every how many-th image; images right and images that agree across different resizes, when this was written."""
+BATCH_SIZE = 10
 
 
 def tiny_cfg() -> str:
@@ -82,22 +86,15 @@ def stranger(shared, tmp_path_factory) -> Independent:
     return Independent(shared, tmp_path_factory.mktemp("darknet"))
 
 
-@pytest.fixture(scope="module")
-def stranger_guesses(shared, stranger) -> dict[str, int]:
-    """Its first guesses by key, for what it decodes and crops itself."""
-    paths = sorted((shared / "imagenet-sample" / "train").glob("*/*"))
-    crops = np.stack([evaluation_crop(path) for path in paths])
-    guesses = np.concatenate([stranger(part) for part in np.array_split(crops, 5)]).argmax(1)
-    return {f"{path.parent.name}/{path.name}": int(guess) for path, guess in zip(paths, guesses, strict=True)}
-
-
-@pytest.mark.parametrize(("encoding", "feed", "right", "agreeing"), FEEDS)
-def test_a_stranger_sees_the_same(encoding, feed, right, agreeing, shared, stranger, stranger_guesses, tmp_path):
-    data = make(shared / "imagenet-sample", tmp_path / "data", encoding, classes="imagenet1k")
+@pytest.mark.parametrize(("encoding", "feed", "every", "right", "agreeing"), FEEDS)
+def test_a_stranger_sees_the_same(encoding, feed, every, right, agreeing, shared, stranger, tmp_path):
+    for folder in sorted((shared / "imagenet-sample" / "train").iterdir())[::every]:
+        shutil.copytree(folder, tmp_path / "train" / folder.name)
+    data = make(tmp_path, tmp_path / "data", encoding, classes="imagenet1k")
     weights = shared / "weights" / "tiny.weights"
     evaluate_checkpoint(
         EvaluateOptions(
-            val_data_path=data, checkpoint_path=weights, device_target="CPU", feed=feed, batch_size=50,
+            val_data_path=data, checkpoint_path=weights, device_target="CPU", feed=feed, batch_size=BATCH_SIZE,
             report_dir=tmp_path / "report", plots=False,
         )
     )  # fmt: skip
@@ -110,12 +107,14 @@ def test_a_stranger_sees_the_same(encoding, feed, right, agreeing, shared, stran
         ours[int(row)] == guess
         for ids, pixels in pixels_of(data, feed)
         for row, guess in zip(ids, stranger(pixels).argmax(1), strict=True)
+        if row >= 0  # not what fills the last batch
     )
-    own_pixels = sum(ours[row] == stranger_guesses[key] for row, key in zip(images["id"], images["key"], strict=True))
+    crops = (evaluation_crop(tmp_path / "train" / key)[None] for key in images["key"])
+    own_pixels = sum(ours[row] == stranger(crop).argmax() for row, crop in zip(images["id"], crops, strict=True))
     print(
-        f"{feed}: {found_right} of 250 right; OpenCV agrees on {same_pixels} on the same pixels, {own_pixels} on its own"
+        f"{feed}: {found_right} of {len(ours)} right; OpenCV agrees on {same_pixels} on the same pixels, {own_pixels} on its own"
     )
-    assert same_pixels >= SAME_WANTED
+    assert same_pixels >= SAME_WANTED * len(ours)
     # processors round differently, and a guess can hang on it
     assert abs(found_right - right) <= 3
     assert abs(own_pixels - agreeing) <= (2 if feed == "reference" else 5)
@@ -124,7 +123,7 @@ def test_a_stranger_sees_the_same(encoding, feed, right, agreeing, shared, stran
 def pixels_of(data: Path, feed: str):
     """(ids, RGB in grey levels float32 [B, 224, 224, 3]) of every batch, as our network's input cell makes them."""
     grey_levels = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    batches = open_eval_feed(data, batch_size=50, normalization=grey_levels, feed=feed)
+    batches = open_eval_feed(data, batch_size=BATCH_SIZE, normalization=grey_levels, feed=feed)
     cell = classifier_for(batches, nn.Cell()).images
     for batch in batches:
         rgb = cell(*(Tensor(batch[name]) for name in batches.image_columns)).asnumpy()
