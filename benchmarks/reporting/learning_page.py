@@ -294,7 +294,8 @@ def _where_time_goes(curves: Sequence[Curve]) -> str:
     return (
         f"Of PyTorch's {torch_s:.0f} CPU seconds an epoch its DataLoader's workers took {workers_s:.0f}, the network "
         f"{torch_s - workers_s:.0f}; MindSpore's\nnetwork and the planes feed took {planes_s:.0f} together. Photographs of "
-        "224x224 pixels are cheap to decode; ImageNet's own are\nten times as large.\n\n"
+        "224x224 pixels are cheap to decode; ImageNet's own are\nten times as large. What was tried on MindSpore's step: "
+        "[performance.md](performance.md#the-training-step-on-the-cpu).\n\n"
     )
 
 

@@ -227,3 +227,15 @@ def test_the_longest_path_that_is_taken_can_be_worked_in(tree, tmp_path):
     assert len(bytes(output)) == _PATH_BYTES_MAX
     make(tree, output)
     assert verify(VerifyOptions(output)) == 0
+
+
+@pytest.mark.parametrize(
+    ("encoding", "side", "noted"),
+    [("yuv420", 32, True), ("jpeg", 32, True), ("original", 32, False), ("yuv420", 64, False)],
+)
+def test_half_the_colour_of_small_images_is_told(tmp_path, capsys, encoding, side, noted):
+    folder = tmp_path / "source" / "n01440764"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (side, side), (200, 40, 90)).save(folder / "a.png")
+    run(RunOptions(tmp_path / "source", tmp_path / "out", encoding, workers=1))
+    assert ("keep their colour at 16" in capsys.readouterr().out) is noted

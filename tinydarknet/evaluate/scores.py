@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from tinydarknet.feed.order import PADDING
 
@@ -38,6 +37,8 @@ def score_batch(logits: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> np.n
     Raises:
         ValueError: a logit is no finite number, or a label lies beyond the classes.
     """
+    from scipy.special import logsumexp
+
     classes = logits.shape[1]
     present = ids != PADDING
     if not np.isfinite(logits).all():
