@@ -8,7 +8,7 @@ dataset/     what a dataset directory is: the contract with training, and `Datas
 job/         options -> shards, restartable
 run.py, verify.py, inspect.py, doctor.py, sample.py    the commands of `python -m convert`
 
-Below them all: cli.py, errors.py, durable_files.py, json_fields.py, processors.py, signals.py, contact_sheet.py.
+Below them all: cli.py, errors.py, durable_files.py, entries.py, json_fields.py, processors.py, signals.py.
 """
 
 __version__ = "0.1.0"

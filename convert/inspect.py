@@ -9,11 +9,11 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from convert.contact_sheet import Tile, check_sheet_path, draw_sheet
 from convert.dataset import Dataset
 from convert.dataset.duplicates import duplicate_groups
 from convert.dataset.manifest import Manifest
 from convert.durable_files import published_output, write_output
+from convert.image.contact_sheet import Tile, check_sheet_path, draw_sheet
 
 SHEET_IMAGES = 20
 

@@ -15,9 +15,9 @@ import numpy as np
 import tyro
 
 from convert.cli import Command, main_single
-from convert.contact_sheet import Tile, check_sheet_path, draw_sheet
 from convert.dataset import Dataset
 from convert.errors import require_at_least
+from convert.image.contact_sheet import Tile, check_sheet_path, draw_sheet
 from tinydarknet.feed.augment import Augmentation, draw
 
 IMAGE_SIZE = 224

@@ -7,4 +7,6 @@ shrink.py        pixels -> fewer pixels, by area
 planes.py        RGB <-> Y, U and V planes
 encode.py        bytes -> a payload: kept, resized, re-encoded, or refused
 buffers.py       memory that is used again for every image
+compiled.py      how loops over pixels are compiled
+contact_sheet.py pictures with captions, side by side on one
 """

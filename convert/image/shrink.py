@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.compiled import compiled
+from convert.image.compiled import compiled
 
 
 @compiled

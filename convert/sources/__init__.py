@@ -118,10 +118,10 @@ def open_source(
     if kind in ("folder", "flat", "tar"):
         flat = kind == "flat" or (kind == "tar" and _is_flat(path))
         truth = find_truth(path, devkit, table, force_labels) if flat else None
-        return (TarSource if kind == "tar" else FolderSource)(path, truth, force_labels, account)
+        return (TarSource if kind == "tar" else FolderSource)(path, account, truth, force_labels)
     labels = LabelNumbers(tuple(table), force_labels, assumed)
     if kind == "webdataset":
-        return WebDatasetSource(path, labels, account, split)
+        return WebDatasetSource(path, account, labels, split)
     from convert.sources.parquet import ParquetSource
 
-    return ParquetSource(path, labels, account, split)
+    return ParquetSource(path, account, labels, split)

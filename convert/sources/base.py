@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import itertools
 import posixpath
 from collections import OrderedDict
@@ -54,27 +55,6 @@ class Reader(Protocol):
         ...
 
 
-class Source(Protocol):
-    """One split in one packaging."""
-
-    @property
-    def path(self) -> Path:
-        """Where the user said it is."""
-        ...
-
-    def listing(self) -> pa.Table:
-        """All images (LISTING_SCHEMA), sorted by key; raises UserError when there are none."""
-        ...
-
-    def reader(self) -> Reader:
-        """A fresh reader."""
-        ...
-
-    def notes(self) -> list[str]:
-        """What to tell of it once it is listed: files that were left out, labels that were guessed."""
-        ...
-
-
 @dataclass(frozen=True)
 class RangeReader:
     """Reads ranges of files below `root`, in place."""
@@ -103,6 +83,27 @@ class RangeReader:
         if len(self.opened) > OPEN_FILES_MAX:
             self.opened.popitem(last=False)[1].close()
         return stream
+
+
+@dataclass(frozen=True)
+class Source(abc.ABC):
+    """One split in one packaging: a file, or a folder of files."""
+
+    path: Path
+    """Where the user said it is."""
+    account: Account
+
+    @abc.abstractmethod
+    def listing(self) -> pa.Table:
+        """All images (LISTING_SCHEMA), sorted by key; raises UserError when there are none."""
+
+    def reader(self) -> Reader:
+        """A fresh reader."""
+        return RangeReader(self.path if self.path.is_dir() else self.path.parent)
+
+    def notes(self) -> list[str]:
+        """What to tell of it once it is listed: files that were left out, labels that were guessed."""
+        return self.account.notes()
 
 
 def image_key(wnid: str, name: str, suffix: str = "") -> str:

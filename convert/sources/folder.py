@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
-from convert.entries import Account, walk
-from convert.sources.base import RangeReader, Reader, sorted_listing
+from convert.entries import walk
+from convert.sources.base import Source, sorted_listing
 from convert.sources.class_folders import ClassFolders, Placed
 from convert.sources.labels import Truth
 
 
 @dataclass(frozen=True)
-class FolderSource:
+class FolderSource(Source):
     """One folder per class, named by its wnid (any name will do), with the images in it; or validation images in none."""
 
-    path: Path
     truth: Truth | None
     """Labels of images that lie in no class folder."""
     force_labels: bool
-    account: Account
 
     def listing(self) -> pa.Table:
         """All images, sorted by key."""
@@ -31,11 +28,3 @@ class FolderSource:
         if self.truth:
             self.truth.check(listing.column("key").to_pylist())
         return listing
-
-    def reader(self) -> Reader:
-        """A reader of whole files."""
-        return RangeReader(self.path)
-
-    def notes(self) -> list[str]:
-        """The files that were left out."""
-        return self.account.notes()

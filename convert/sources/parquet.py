@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convert.dataset.classes import WNID_PATTERN, TableClass
-from convert.entries import Account, refuse_pointer
+from convert.entries import refuse_pointer
 from convert.errors import UserError
-from convert.sources.base import Place, Reader, image_key, sorted_listing
+from convert.sources.base import Place, Reader, Source, image_key, sorted_listing
 from convert.sources.labels import LabelNumbers
 from convert.sources.splits import files_of_split
 
@@ -24,12 +24,10 @@ _READ_BYTES, _BATCH_ROWS = 1 << 20, 64
 
 
 @dataclass(frozen=True)
-class ParquetSource:
+class ParquetSource(Source):
     """A folder of Parquet files, or one file."""
 
-    path: Path
     labels: LabelNumbers
-    account: Account
     split: str = ""
     """Which files of the folder, where it holds several splits."""
 
@@ -42,8 +40,8 @@ class ParquetSource:
         return ParquetReader(self.path if self.path.is_dir() else self.path.parent)
 
     def notes(self) -> list[str]:
-        """Files that were left out, and whether the meaning of the labels was guessed."""
-        return [*self.account.notes(), *self.labels.notes()]
+        """Also whether the meaning of the labels was guessed."""
+        return [*super().notes(), *self.labels.notes()]
 
     def _places(self) -> Iterator[Place]:
         block = 0

@@ -17,9 +17,9 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from convert.entries import HEAD_BYTES, Account, Entry, kind_of, refuse_pointer, walk
+from convert.entries import HEAD_BYTES, Entry, kind_of, refuse_pointer, walk
 from convert.errors import UserError
-from convert.sources.base import RangeReader, Reader, sorted_listing
+from convert.sources.base import Source, sorted_listing
 from convert.sources.class_folders import NO_CLASSES, ClassFolders, Placed
 from convert.sources.labels import Truth
 
@@ -120,14 +120,12 @@ def _refuse_hostile(member: tarfile.TarInfo, title: str, end: int) -> None:
 
 
 @dataclass(frozen=True)
-class TarSource:
+class TarSource(Source):
     """One tar file, or a folder of tar files named by their classes."""
 
-    path: Path
     truth: Truth | None
     """Labels of images that lie in no class tar or class folder."""
     force_labels: bool
-    account: Account
 
     def listing(self) -> pa.Table:
         """All images, sorted by key."""
@@ -136,14 +134,6 @@ class TarSource:
         if self.truth:
             self.truth.check(listing.column("key").to_pylist())
         return listing
-
-    def reader(self) -> Reader:
-        """A reader of ranges of the tar files."""
-        return RangeReader(self.path if self.path.is_dir() else self.path.parent)
-
-    def notes(self) -> list[str]:
-        """The files that were left out."""
-        return self.account.notes()
 
     def _placed(self) -> Iterator[Placed]:
         if self.path.is_dir():

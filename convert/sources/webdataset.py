@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from convert.entries import JPEG_SUFFIXES, Account, Entry
 from convert.errors import UserError
-from convert.sources.base import Place, RangeReader, Reader, image_key, sorted_listing
+from convert.sources.base import Place, Source, image_key, sorted_listing
 from convert.sources.labels import LabelNumbers
 from convert.sources.splits import files_of_split
 from convert.sources.tars import members
@@ -22,13 +22,10 @@ _LABEL = re.compile(rb"\s*-?\d+\s*")  # int() would take 1_0 for 10
 
 
 @dataclass(frozen=True)
-class WebDatasetSource:
+class WebDatasetSource(Source):
     """Tar shards with an image and a label number per sample."""
 
-    path: Path
-    """A folder of shards, or one shard."""
     labels: LabelNumbers
-    account: Account
     split: str = ""
     """Which shards of the folder, where it holds several splits."""
 
@@ -36,13 +33,9 @@ class WebDatasetSource:
         """All images, sorted by key; their names end in .JPEG as ImageNet's do, whatever WebDataset made of it."""
         return sorted_listing(self.account, self._places())
 
-    def reader(self) -> Reader:
-        """A reader of ranges of the shards."""
-        return RangeReader(self.path if self.path.is_dir() else self.path.parent)
-
     def notes(self) -> list[str]:
-        """Entrys that were left out, and whether the meaning of the labels was guessed."""
-        return [*self.account.notes(), *self.labels.notes()]
+        """Also whether the meaning of the labels was guessed."""
+        return [*super().notes(), *self.labels.notes()]
 
     def _places(self) -> Iterator[Place]:
         for path in files_of_split(self.path, "tar", self.split, self.account):

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from convert.contact_sheet import Tile, draw_sheet
+from convert.image.contact_sheet import Tile, draw_sheet
 
 
 def flat(colour, height=300, width=200):

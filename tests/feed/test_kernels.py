@@ -120,14 +120,14 @@ def test_kernels_work_where_their_machine_code_cannot_be_kept(tmp_path):
 def test_what_a_loop_calls_of_another_file_is_compiled_anew_when_that_changes(tmp_path):
     """numba's own cache looks at the caller's file alone."""
     (tmp_path / "caller.py").write_text(
-        "from callee import answer\nfrom convert.compiled import compiled\n\n"
+        "from callee import answer\nfrom convert.image.compiled import compiled\n\n"
         "@compiled\ndef ask():\n    return answer()\n\nprint(ask())\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("NUMBA_CACHE_DIR", None)
     for value in (7, 1234):
         (tmp_path / "callee.py").write_text(
-            f"from convert.compiled import compiled\n\n@compiled\ndef answer():\n    return {value}\n"
+            f"from convert.image.compiled import compiled\n\n@compiled\ndef answer():\n    return {value}\n"
         )
         result = subprocess.run(
             [sys.executable, "caller.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convert.contact_sheet import Tile, draw_sheet
 from convert.durable_files import published, write_bytes
+from convert.image.contact_sheet import Tile, draw_sheet
 from convert.json_fields import to_json, write_json
 from tinydarknet.evaluate import plots
 from tinydarknet.evaluate.result import EvaluationResult

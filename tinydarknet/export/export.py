@@ -16,7 +16,7 @@ from convert.durable_files import publish
 from convert.errors import UserError
 from tinydarknet import device as devices
 from tinydarknet.darknet_weights import load_any
-from tinydarknet.export import ascend
+from tinydarknet.export import om_file
 from tinydarknet.export.card import ModelCard, describe, write_card
 from tinydarknet.export.checks import Accuracy, Comparison, Expected, compare, measure_accuracy, require_equal
 from tinydarknet.export.design import Design, InputKind, fold_batch_norms
@@ -111,7 +111,7 @@ class _Exporter:
 
     def can_write(self, file_format: FileFormat) -> bool:
         """Whether this machine can."""
-        return {"air": False, "om": ascend.has_atc()}.get(file_format, True)
+        return {"air": False, "om": om_file.has_atc()}.get(file_format, True)
 
     def _onnx(self) -> Iterator[_Artefact]:
         design = self._design(self.options.input)
@@ -155,10 +155,10 @@ class _Exporter:
         onnx, aipp, om = self._atc_files(self.folder)
         artefact, _ = self._stage_onnx(design, onnx.name)
         yield artefact
-        aipp.write_text(ascend.aipp_config(design.model.normalization, design.image_size))
+        aipp.write_text(om_file.aipp_config(design.model.normalization, design.image_size))
         yield _Artefact(aipp, f"normalises uint8 pixels on the device, for {onnx.name}", None)
-        if ascend.has_atc() and "om" in self.options.file_format:
-            ascend.run_atc(self.atc_command(self.folder), om)
+        if om_file.has_atc() and "om" in self.options.file_format:
+            om_file.run_atc(self.atc_command(self.folder), om)
             on_device = dataclasses.replace(design, input="rgb_uint8")
             note = f"compiled from {onnx.name}; not compared itself, that takes an Ascend"
             yield _Artefact(om, note, self._card(on_device, om, "om"))
@@ -166,9 +166,9 @@ class _Exporter:
     def atc_command(self, folder: Path) -> list[str]:
         """What compiles the files in `folder`."""
         design = self._design("rgb_normalized")
-        soc_version = self.options.soc_version or ascend.soc_version_here()
+        soc_version = self.options.soc_version or om_file.soc_version_here()
         files = self._atc_files(folder)
-        return ascend.atc_command(*files, image_size=design.image_size, batch=design.batch, soc_version=soc_version)
+        return om_file.atc_command(*files, image_size=design.image_size, batch=design.batch, soc_version=soc_version)
 
     def _atc_files(self, folder: Path) -> tuple[Path, Path, Path]:
         """Names of atc's network, its AIPP configuration, and what it makes."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba.np.numpy_support import carray
 
-from convert.compiled import call, compiled, pointer
+from convert.image.compiled import call, compiled, pointer
 
 _VERSIONS = (62,)
 """Of libavcodec (FFmpeg 8), whose packet and frame have the layout below; others were not tried and are left to OpenCV."""

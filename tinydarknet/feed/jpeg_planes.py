@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from convert.compiled import compiled
 from convert.dataset import Dataset
+from convert.image.compiled import compiled
 from tinydarknet.feed.augment import Windows
 from tinydarknet.feed.damage import UndecodableRowError
 from tinydarknet.feed.ffmpeg import JpegDecoder, decode_jpeg, problem

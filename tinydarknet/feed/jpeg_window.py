@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numba.np.numpy_support import carray
 
-from convert.compiled import compiled, load_big_endian, pointer
+from convert.image.compiled import compiled, load_big_endian, pointer
 
 ROOM_BYTES = 64
 """How much longer than its file a cut may be, generously: nothing is added but what stood in the file too."""

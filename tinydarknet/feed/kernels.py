@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba.np.numpy_support import carray
 
-from convert.compiled import compiled, pointer
+from convert.image.compiled import compiled, pointer
 from convert.image.shrink import shrink
 
 _WEIGHT_ONE = 2048

@@ -16,8 +16,8 @@ from typing import Annotated
 import tyro
 
 from convert.cli import EXIT_OK, EXIT_USER_ERROR, Command, main_single
-from convert.contact_sheet import check_sheet_path
 from convert.errors import require_at_least
+from convert.image.contact_sheet import check_sheet_path
 from tinydarknet.config import DeviceConfig
 
 SHEET_IMAGES = 200
@@ -65,7 +65,7 @@ def predict(options: PredictOptions) -> int:
     """
     import numpy as np
 
-    from convert.contact_sheet import draw_sheet
+    from convert.image.contact_sheet import draw_sheet
     from tinydarknet.predict.guesses import as_json, as_text, as_tile, best_guesses
     from tinydarknet.predict.pictures import find_pictures, picture_batches, read_path_list
     from tinydarknet.predict.predictors import open_predictor

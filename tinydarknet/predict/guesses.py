@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.contact_sheet import Tile
 from convert.dataset.manifest import ClassEntry
+from convert.image.contact_sheet import Tile
 
 
 @dataclass(frozen=True)
