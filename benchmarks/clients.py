@@ -94,7 +94,7 @@ def measure(options: ClientsOptions) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(sys.stderr):
-            sources = _sources(options, Path(folder))
+            sources = store_sources(options, Path(folder))
         if options.device == "none":
             _measure_loaders(options, sources, emit_one)
         else:
@@ -102,7 +102,8 @@ def measure(options: ClientsOptions) -> int:
     return 0
 
 
-def _sources(options: ClientsOptions, folder: Path) -> Sources:
+def store_sources(options: ClientsOptions, folder: Path) -> Sources:
+    """Store the images, or the built-in sample's, for every kind of feed."""
     from convert.image.encoding import Encoding
     from convert.sample import SampleOptions, sample
 
@@ -161,7 +162,7 @@ def _mindspore_batches(options: ClientsOptions, images: Path) -> Batches:
     data = ds.ImageFolderDataset(str(images), shuffle=True, num_parallel_workers=1)
     transforms = operators(options.image_size, Normalization(), Augmentation())
     batches = data.map(transforms, "image", num_parallel_workers=1).batch(options.batch_size, drop_remainder=True)
-    return batches.create_tuple_iterator(num_epochs=-1)
+    return batches.repeat().create_tuple_iterator(num_epochs=1)  # an iterator of many epochs stops at each one's end
 
 
 def _mindspore_feed_batches(options: ClientsOptions, data: Path, **choice: Any) -> Batches:

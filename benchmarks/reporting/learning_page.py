@@ -257,19 +257,18 @@ def _times(curves: Sequence[Curve]) -> str:
     accuracy = common_accuracy(curves)
     if accuracy <= 0:
         return ""
-    costs: dict[str, dict[str, float]] = {}
-    for feed, runs in _by_feed(curves):
-        costs[feed] = {
-            name: statistics.fmean(run.cost_to(accuracy, name) or 0.0 for run in runs)
-            for name in ("elapsed_cpu_s", "elapsed_wall_s")
-        }
+    names = ("elapsed_cpu_s", "elapsed_wall_s")
+    costs = {
+        feed: {run.seed: [run.cost_to(accuracy, n) or 0.0 for n in names] for run in runs}
+        for feed, runs in _by_feed(curves)
+    }
     rows = [
         [
             FEEDS[feed],
-            *(f"{cost[name]:,.0f}" for name in cost),
-            *(_ratio(cost, costs.get("torch"), name) for name in cost),
+            *(f"{statistics.fmean(spent):,.0f}" for spent in zip(*by_seed.values(), strict=True)),
+            *_ratios(by_seed, costs.get("torch", {})),
         ]
-        for feed, cost in costs.items()
+        for feed, by_seed in costs.items()
     ]
     heads = ("feed", "CPU s", "wall s", "CPU over PyTorch's", "wall over PyTorch's")
     return _where_time_goes(curves) + (
@@ -299,8 +298,10 @@ def _where_time_goes(curves: Sequence[Curve]) -> str:
     )
 
 
-def _ratio(cost: Mapping[str, float], base: Mapping[str, float] | None, name: str) -> str:
-    return f"{cost[name] / base[name]:.2f}" if base else ""
+def _ratios(by_seed: Mapping[int, Sequence[float]], base: Mapping[int, Sequence[float]]) -> list[str]:
+    """Each cost over the base's at the same seed: the mean, with the least and the greatest behind."""
+    pairs = [np.divide(cost, base[seed]) for seed, cost in by_seed.items() if seed in base]
+    return [_spread([float(r) for r in ratios], ".2f") for ratios in zip(*pairs, strict=True)] or ["", ""]
 
 
 def _closing(by_setting: Mapping[Setting, Sequence[Curve]]) -> str:

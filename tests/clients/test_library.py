@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from test_without_mindspore import PROGRAM
 
+from benchmarks.clients import LOADERS, ClientsOptions, store_sources
 from benchmarks.instruments.datasets import store_readable
 from convert.image.encoding import Encoding
 from tinydarknet.colour import rgb_from_planes
@@ -158,6 +159,14 @@ def test_the_benchmark_trains_without_mindspore(sample, tmp_path):
         "a batch that never changes", "planes", "planes", "planes", "jpeg", "torchvision",
     ]  # fmt: skip
     assert all(result["images_per_s"] > 0 and 0 <= result["wait_share"] < 1 for result in results)
+
+
+def test_every_loader_of_the_benchmark_gives_more_than_an_epoch(sample, tmp_path):
+    options = ClientsOptions(images=sample / "images" / "val", batch_size=60, image_size=32)
+    sources = store_sources(options, tmp_path)
+    for name, make_batches in LOADERS.items():
+        batches = make_batches(options, sources)
+        assert all(len(next(batches)) >= 2 for _ in range(3)), name
 
 
 def test_the_wheel_alone_reads_a_dataset(sample, tmp_path):
