@@ -2,7 +2,7 @@
 # Run a part of the tests as on Arm, whose processors the usual Ascend host has, by qemu's user emulation on Debian:
 # kernels, images, planes and order, over a dataset that this machine has written. Needs neither root nor a container.
 # Debian's packages for arm64 and the pinned wheels for aarch64 are fetched once, into build/aarch64 (1 GB).
-# Left out: what starts MindSpore (its import alone takes 25 s there) or another process; pytest counts them as skipped.
+# Some 10 minutes the first time on one core, of which most goes into compiling the project's loops, once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tests=(tests/feed/test_{kernels,planes,order,augment,jpeg,jpeg_window}.py tests/convert/test_{images,pixels,jpeg_payload}.py)
@@ -40,6 +40,6 @@ fi
 
 # what the tests share, written here and read there
 .venv/bin/python -m pytest --basetemp "$home/shared" tests/feed/test_planes.py tests/feed/test_jpeg.py
-echo "on aarch64:"
+echo "on aarch64; left out: the other files, and in these what imports MindSpore (25 s there) or starts a process, listed as skipped"
 QEMU_LD_PREFIX=$arm PYTHONPATH=$site NUMBA_CACHE_DIR=$home/numba qemu-aarch64-static "$python" -m pytest -p no:cacheprovider \
 	--fast --shared "$home/shared" -m 'not slow' -rs "${tests[@]}" "$@"

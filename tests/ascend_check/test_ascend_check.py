@@ -13,7 +13,7 @@ from tinydarknet.ascend_check import __main__ as command
 from tinydarknet.ascend_check.__main__ import EXIT_NO_CARD, AscendCheckOptions, check
 from tinydarknet.ascend_check.findings import CheckError
 from tinydarknet.ascend_check.software import CANN_PACKAGES, Machine, markdown, problems
-from tinydarknet.ascend_check.trials import TRIALS
+from tinydarknet.ascend_check.trials import TRIALS, memory_growth
 from tinydarknet.ascend_check.workplace import Workplace
 
 FITS = Machine("2.8.0", "8.5.0", "25.5.2", "3.11.7", ())
@@ -114,6 +114,13 @@ def test_every_check_is_in_the_order_of_the_numbers(tmp_path):
     assert command.EXIT_NO_CARD == EXIT_NO_CARD
 
 
+def test_memory_that_grows_is_told():
+    assert memory_growth([0] * 3).startswith("too short")
+    assert memory_growth([10**9] * 20) == "memory 1,000 MB in the second epoch's first half, 1,000 MB in its second"
+    with pytest.raises(CheckError, match=r"times the memory .*: 1\.\d+, at most 1\.05 is accepted"):
+        memory_growth([10**9 + 10**7 * number for number in range(20)])
+
+
 @pytest.mark.slow
 def test_everything_that_needs_no_card_passes(tmp_path):
     done = processes.run(
@@ -123,5 +130,5 @@ def test_everything_that_needs_no_card_passes(tmp_path):
     )
     assert done.returncode == EXIT_NO_CARD, done.stdout + done.stderr
     checks = json.loads((tmp_path / "out" / "findings.json").read_text())["checks"]
-    assert [entry["number"] for entry in checks if entry["outcome"] == "passed"] == [3, 6, 7, 8, 9, 14, 15, 16]
+    assert [entry["number"] for entry in checks if entry["outcome"] == "passed"] == [3, 6, 7, 8, 9, 11, 14, 15, 16]
     assert Path(tmp_path / "out" / "findings.html").is_file()

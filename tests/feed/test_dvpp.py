@@ -1,25 +1,35 @@
 """The hardware's pipeline, run by the processors, beside the host's feed; and when the hardware is chosen."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
 import pytest
+from convert_making import make
 
 from convert.dataset import Dataset
 from convert.errors import UserError
 from convert.json_fields import parse_object, write_json
 from tinydarknet.ascend import CHIPS
 from tinydarknet.feed import Rank, dvpp, open_eval_feed, open_train_feed
-from tinydarknet.feed.dvpp import DecodingRates, decoding_problem, fits_hardware, hardware_problem, measured_rates
+from tinydarknet.feed.dvpp import (
+    DecodingRates,
+    decoding_problem,
+    hardware_problem,
+    hardware_spans,
+    interpolates_chroma,
+    measured_rates,
+)
 from tinydarknet.feed.loader import choose_feed
 
 pytestmark = pytest.mark.usefixtures("must_not_hang")
 
-PLANES_APART, RGB_APART = 1, 1.5
-"""Most grey levels, on average, to the host's batches: libjpeg enlarges chroma by interpolation, which is averaged here
-again; in RGB a level of chroma is up to 1.8 levels."""
+LEVELS_APART = {"y": 1, "uv": 1, "image": 1.5}
+"""Most grey levels to the host's, on an image's average: RGB between them is rounded, and ends at 0 and 255. A level of
+chroma is up to 1.8 levels of RGB; a batch is within one."""
 
 
 def train_feed(dataset, feed, **changes):
@@ -27,14 +37,14 @@ def train_feed(dataset, feed, **changes):
     return open_train_feed(dataset, feed=feed, **options)
 
 
-def assert_close(ours, hosts, levels=PLANES_APART):
-    distances = []
+def assert_close(ours, hosts, equal=False):
     for one, other in zip(ours, hosts, strict=True):
         for name in ("label", "id"):
             np.testing.assert_array_equal(one[name], other[name])
-        images = one.keys() & {"y", "uv", "image"}
-        distances += [np.abs(one[name].astype(int) - other[name]).ravel() for name in images]
-    assert np.concatenate(distances).mean() <= levels
+        for name in one.keys() & LEVELS_APART.keys():
+            distances = np.abs(one[name].astype(int) - other[name]).mean((1, 2, 3))
+            assert distances.mean() <= (0 if equal else 1)
+            assert distances.max() <= LEVELS_APART[name]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +54,13 @@ def assert_close(ours, hosts, levels=PLANES_APART):
 )
 def test_batches_are_the_hosts(original_dataset, options):
     dataset = Dataset(original_dataset)
-    levels = RGB_APART if "images" in options else PLANES_APART
-    assert_close(train_feed(dataset, "dvpp_on_cpu", **options), train_feed(dataset, "host", **options), levels)
+    assert_close(train_feed(dataset, "dvpp_on_cpu", **options), train_feed(dataset, "host", **options))
+
+
+def test_batches_are_the_hosts_on_photographs(real_images, tmp_path):
+    dataset = Dataset(make(real_images, tmp_path / "data", "original"))
+    assert len({tuple(spans) for spans in hardware_spans(dataset, np.arange(len(dataset))).tolist()} - {(0, 0)}) > 1
+    assert_close(train_feed(dataset, "dvpp_on_cpu"), train_feed(dataset, "host"))
 
 
 def test_an_evaluation_pads_its_last_batch_as_the_host_does(original_dataset):
@@ -58,13 +73,13 @@ def test_an_evaluation_pads_its_last_batch_as_the_host_does(original_dataset):
 def test_what_the_hardware_does_not_take_is_decoded_on_the_host(original_dataset, monkeypatch):
     dataset = Dataset(original_dataset)
     rows = np.arange(len(dataset))
-    fits = fits_hardware(dataset, rows)
+    fits = hardware_spans(dataset, rows).all(axis=1)
     smallest = np.minimum(dataset.heights, dataset.widths)
     assert fits.any()
     assert not fits[smallest < 32].any()
     monkeypatch.setattr(dvpp, "JPEGD_SIDE_MIN", int(smallest.max()) + 1)
-    assert not fits_hardware(dataset, rows).any()
-    assert_close(train_feed(dataset, "dvpp_on_cpu"), train_feed(dataset, "host"), levels=0)
+    assert not hardware_spans(dataset, rows).any()
+    assert_close(train_feed(dataset, "dvpp_on_cpu"), train_feed(dataset, "host"), equal=True)
 
 
 @pytest.mark.parametrize("through_mindspore", [False, True])
@@ -103,6 +118,8 @@ def test_the_devices_own_reason_is_told():
     assert reason
     assert "Exception thrown" not in reason
     assert decoding_problem("CPU") is None
+    assert interpolates_chroma("CPU")
+    assert not interpolates_chroma("Ascend")
 
 
 def test_the_first_910_is_told_that_mindspore_has_no_decoder_for_it(monkeypatch, tmp_path):
@@ -156,3 +173,42 @@ def test_a_measurement_is_kept_and_believed_until_it_is_damaged(original_dataset
     assert measured_rates(*feeds, "jpeg", 1) != DecodingRates(2, 1)
     write_json(file, {key: {"dvpp": "fast"}})
     assert replace(measured_rates(*feeds, "original", 1), host=0) != DecodingRates(2, 0)
+
+
+class StandIn:
+    """A feed that makes no batches, but notes who asked for some; it is as fast as the clock is fine."""
+
+    where = "CPU"
+    stream = SimpleNamespace(batch_size=2, world_size=8)
+
+    def __init__(self, asked):
+        self.asked = asked
+
+    def reused(self):
+        self.asked.add(threading.get_ident())
+        yield from range(9)
+
+
+def test_one_rank_of_a_host_measures_and_all_decide_alike(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked, together = set(), threading.Barrier(8)
+
+    def rank(number):
+        together.wait()
+        return measured_rates(StandIn(asked), StandIn(asked), "original", 2 + number % 2)
+
+    with ThreadPoolExecutor(8) as ranks:
+        rates = set(ranks.map(rank, range(8)))
+    assert len(asked) == len(rates) == 1
+
+
+def test_where_no_measurement_can_be_kept_the_host_decodes(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+
+    def measure():
+        return measured_rates(StandIn(set()), StandIn(set()), "original", 1)
+
+    choice = choose_feed("auto", "original", "data", lambda: None, measure)
+    assert choice.feed == "host"
+    assert "not the hardware: a measurement of it cannot be kept" in choice.sentence

@@ -12,7 +12,7 @@ from feed_making import resized_by_opencv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinydarknet.feed.kernels import luma_means, resize_windows
+from tinydarknet.feed.kernels import crop_rgb, luma_means, resize_windows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,6 +59,40 @@ def test_exact_factors_and_single_pixels(window):
     """Twice, the same, half, and windows that touch the image's last byte."""
     image = np.random.default_rng(0).integers(0, 256, (1, 128, 128), dtype=np.uint8)
     np.testing.assert_array_equal(resized(image, [window], 64, [False])[0], by_opencv(image, window, 64, False))
+
+
+def enlarged(samples, interpolated):
+    """Twice as many rows of float [H, W]: repeated, or as libjpeg does it (jdsample.c, h2v1_fancy_upsample)."""
+    padded = np.pad(samples, ((1, 1), (0, 0)), mode="edge")
+    others = np.stack([padded[:-2], padded[2:]], axis=1)
+    rows = (3 * samples[:, None] + others) / 4 if interpolated else np.stack([samples, samples], axis=1)
+    return rows.reshape(-1, samples.shape[1])
+
+
+@pytest.mark.parametrize("interpolated", [False, True])
+@pytest.mark.parametrize("spans", [(1, 1), (1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize("box", [(0, 0, 64, 64), (2, 30, 32, 32), (32, 32, 32, 32)])
+def test_the_planes_of_a_decoded_jpeg_come_back(interpolated, spans, box):
+    rng, (top, left, side, _) = np.random.default_rng(0), box
+    luma, (u, v) = rng.integers(110, 146, (64, 64)), rng.integers(100, 156, (2, 64 // spans[0], 64 // spans[1]))
+    wide = []
+    for samples in (u - 128.0, v - 128.0):
+        tall = enlarged(samples, interpolated) if spans[0] == 2 else samples
+        wide.append(enlarged(tall.T, interpolated).T if spans[1] == 2 else tall)
+    rgb = np.stack(
+        [luma + 1.402 * wide[1], luma - 0.344136 * wide[0] - 0.714136 * wide[1], luma + 1.772 * wide[0]], axis=-1
+    )
+    image = np.rint(rgb).astype(np.uint8)
+    y, uv = np.empty((1, 1, side, side), np.uint8), np.empty((1, 2, side // 2, side // 2), np.uint8)
+    crop_rgb(
+        np.array([image.ctypes.data], np.uintp), np.array([image.shape[:2]]), np.array([spans]), interpolated,
+        np.array([box]), np.zeros(1, bool), np.zeros(1, bool), np.zeros(1, np.int64), y, uv,
+    )  # fmt: skip
+    assert np.abs(luma[top : top + side, left : left + side] - y[0, 0].astype(int)).max() <= 1
+    part = np.s_[top // spans[0] : (top + side) // spans[0], left // spans[1] : (left + side) // spans[1]]
+    for samples, found in zip((u, v), uv[0], strict=True):
+        wanted = resized_by_opencv(samples[part].astype(np.uint8), side // 2)
+        assert np.abs(wanted.astype(int) - found).max() <= 2
 
 
 def test_means_are_exact():

@@ -5,7 +5,7 @@
     step OUTPUT TARGET DEVICE_ID DATA            loss and gradients of a first step
     overflow OUTPUT TARGET DEVICE_ID DATA        what a dynamic loss scale does about an overflow
     ranks OUTPUT TARGET DEVICE_ID DATA           the weights' CRC on every rank after 50 steps; started as a rank
-    decoding OUTPUT TARGET DEVICE_ID DATA        images by the card's decoder against the host's, and both rates
+    decoding OUTPUT TARGET DEVICE_ID DATA        windows by the card's decoder against the host's, and both rates
     model OUTPUT TARGET DEVICE_ID CHECKPOINT OM  an OM file's answers against the checkpoint's
 
 A device is chosen once in a process, and two may differ: so each probe has a process of its own.
@@ -30,7 +30,7 @@ from tinydarknet.ascend_check.workplace import BATCH, SIZE
 from tinydarknet.colour import IMAGENET, plain_matrix
 from tinydarknet.config import DeviceConfig, TrainConfig
 from tinydarknet.device import Device, gather_over_ranks, set_up
-from tinydarknet.feed.loader import Feed, open_eval_feed
+from tinydarknet.feed.loader import open_train_feed
 from tinydarknet.feed.mindspore import PlanesToRgb
 from tinydarknet.model.network import FusedLeakyReLU, LeakyReLU, MaxPool2x2
 from tinydarknet.train.assembly import Run, assemble
@@ -42,7 +42,6 @@ from tinydarknet.train.training import training_step
 RANK_STEPS = 50
 HUGE_SCALE = 1e38
 """A loss scale that no gradient survives in float16."""
-_DECODED_IMAGES = 500
 
 
 def product(device: Device) -> dict[str, Any]:
@@ -116,16 +115,28 @@ def ranks(device: Device, data: str) -> dict[str, Any]:
     return {"crcs": crcs.ravel().tolist()}
 
 
-def decoding(_device: Device, data: str) -> dict[str, Any]:
-    """Mean difference in grey levels of the card's decoder from the host's, and the seconds that each took."""
-    images, seconds = {}, {}
-    for name in ("dvpp", "host"):
-        feed = open_eval_feed(data, batch_size=BATCH, image_size=SIZE, feed=name)
+def decoding(device: Device, data: str) -> dict[str, Any]:
+    """Differences of training's windows by the card's decoder from the host's, in grey levels of RGB; both rates.
+
+    Without a card the processors run its pipeline.
+    """
+    images, rates = {}, {}
+    names = ("dvpp" if device.target == "Ascend" else "dvpp_on_cpu", "host")
+    for name in names:
+        feed = open_train_feed(data, batch_size=BATCH, image_size=SIZE, feed=name)
+        images[name] = np.concatenate([_rgb(batch) for batch in feed])
         start = time.perf_counter()
-        batches = [_rgb(batch, feed) for batch in feed][: _DECODED_IMAGES // BATCH]
-        seconds[name], images[name] = time.perf_counter() - start, np.concatenate(batches)
-    difference = float(np.abs(images["dvpp"] - images["host"]).mean())
-    return {"images": len(images["host"]), "difference": difference, "seconds": seconds}
+        count = sum(1 for _ in feed.reused())
+        rates[name] = count * BATCH / (time.perf_counter() - start)
+    differences = np.abs(images[names[0]] - images["host"]).mean((1, 2, 3))
+    auto = open_train_feed(data, batch_size=BATCH, image_size=SIZE)
+    return {
+        "images": len(differences),
+        "difference": float(differences.mean()),
+        "worst": float(differences.max()),
+        "rates": rates,
+        "choice": auto.choice,
+    }
 
 
 def model(device: Device, checkpoint: str, om: str) -> dict[str, Any]:
@@ -178,10 +189,8 @@ def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(found.astype(np.float64) - wanted).max() / np.abs(wanted).max())
 
 
-def _rgb(batch: dict[str, np.ndarray], feed: Feed) -> np.ndarray:
-    """A batch's images as grey levels, float [B, 3, S, S]."""
-    if "pixels" in feed.image_columns:
-        return batch["pixels"].transpose(0, 3, 1, 2).astype(np.float64)
+def _rgb(batch: dict[str, np.ndarray]) -> np.ndarray:
+    """A batch's images as grey levels, float [B, 3, S, S], their colours as they are stored."""
     levels = plain_matrix(IMAGENET) * np.array(IMAGENET.std)[:, None]
     levels[:, 3] += IMAGENET.mean
     return to_rgb_nearest(batch["y"], batch["uv"], levels)

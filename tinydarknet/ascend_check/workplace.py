@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import cv2
+import numpy as np
+import psutil
 
 from convert.dataset import Dataset
 from tinydarknet.ascend import Card
@@ -37,6 +43,8 @@ class Workplace:
     data: Path | None = None
     """The owner's training split for the measurements; the sample if None."""
     val_data: Path | None = None
+    memory: dict[str, list[int]] = field(default_factory=dict)
+    """Bytes, by run, see `memory_watched`."""
 
     @property
     def target(self) -> str:
@@ -87,8 +95,19 @@ class Workplace:
 
     @cached_property
     def jpegs(self) -> Path:
-        """The sample's training split as it is stored, to be decoded."""
-        return self._converted("train", "original")
+        """500 drawn JPEGs as they are stored: some SIZE x SIZE, some too small for the card, some with whole chroma."""
+        rng, folder, output = np.random.default_rng(0), self.folder / "jpegs" / "drawn", self.folder / "jpegs-original"
+        folder.mkdir(parents=True)
+        for number in range(500):
+            low, high = ((SIZE, SIZE + 1), (8, SIZE), (SIZE + 1, 500), (SIZE + 1, 500))[number % 4]
+            coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+            picture = cv2.resize(coarse, tuple(rng.integers(low, high, 2).tolist()), interpolation=cv2.INTER_CUBIC)
+            sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)[number % 8 == 7]
+            options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+            if not cv2.imwrite(str(folder / f"{number:03d}.jpg"), picture, options):
+                raise OSError(f"cannot write into {folder}")
+        self.run("-m", "convert", "run", folder.parent, output, "--encoding", "original")
+        return output
 
     @cached_property
     def damaged(self) -> Path:
@@ -129,8 +148,28 @@ class Workplace:
     @cached_property
     def run_of_two_epochs(self) -> str:
         """The name of a run of two epochs that is evaluated."""
-        self.train("two-epochs", "--epoch-size", 2, "--val-data-path", self.val_sample)
+        with self.memory_watched("two-epochs"):
+            self.train("two-epochs", "--epoch-size", 2, "--val-data-path", self.val_sample)
         return "two-epochs"
+
+    @contextlib.contextmanager
+    def memory_watched(self, name: str) -> Iterator[None]:
+        """Note in `memory` what all processes that run here take while the run `name` is in its second epoch."""
+        ended, noted = threading.Event(), self.memory.setdefault(name, [])
+        log = self.folder / name / "log.jsonl"
+
+        def watch() -> None:
+            while not ended.wait(0.1):
+                if log.is_file() and log.read_text(errors="replace").count('"event": "checkpoint"') == 1:
+                    noted.append(sum(map(_anonymous_bytes, psutil.Process().children(recursive=True))))
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watching.join()
 
     @property
     def best(self) -> Path:
@@ -151,3 +190,12 @@ class Workplace:
         """The command that starts ranks."""
         command: list[object] = ["-m", "tinydarknet.launch", "--ranks", ranks, "--log-dir", self.folder / log_dir]
         return [str(word) for word in (*command, *([program] if program else []), "--", *words)]
+
+
+def _anonymous_bytes(process: psutil.Process) -> int:
+    """Memory of a process's own, without the mapped shards; 0 once it has ended."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")), 0)

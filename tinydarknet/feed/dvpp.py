@@ -14,6 +14,7 @@ Never run on Ascend: the same pipeline runs on the CPU, and is tested so. Why it
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import os
 import platform
@@ -21,7 +22,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,7 +40,7 @@ from tinydarknet.feed.batch_fill import BatchFiller, BatchImages, StageTimer
 from tinydarknet.feed.batch_plan import Planner
 from tinydarknet.feed.crops import Cropper
 from tinydarknet.feed.jpeg_planes import decode_windows
-from tinydarknet.feed.jpeg_window import CUT, check_files
+from tinydarknet.feed.jpeg_window import ACROSS, CUT, DOWN, RESULT_COLUMNS, STATUS, check_files
 from tinydarknet.feed.kernels import crop_rgb
 from tinydarknet.feed.order import PADDING
 from tinydarknet.feed.prefetch import Batch, ThreadedFeed
@@ -50,11 +51,23 @@ operatorlist_00065); it leaves others, and what its hardware cannot decode, to l
 which are slower than the host's. Progressive and arithmetically coded files are such (JPEGD, CANN 9.0.0, dvpp/
 aclcppdevg_03_0355)."""
 
+_LEVELS_REPEATED = 8
+"""Most grey levels between pixels of one chroma sample where it is repeated; an interpolated edge makes 28."""
+
 Where = Literal["Ascend", "CPU"]
 """Where MindSpore decodes: the processors run the same pipeline, to try it without a card."""
 
-Images = dict[int, np.ndarray]
-"""Decoded images, uint8 [H, W, 3] RGB, by row."""
+
+@dataclass(frozen=True)
+class Decoded:
+    """A batch's images, as far as MindSpore has decoded them."""
+
+    images: dict[int, np.ndarray]
+    """uint8 [H, W, 3] RGB, by row."""
+    spans: dict[int, tuple[int, int]]
+    """Rows and columns that a chroma sample spans, by row of the dataset."""
+    interpolated: bool
+    """Whether the decoder interpolates between chroma samples, or repeats them."""
 
 
 class DvppFeed(ThreadedFeed):
@@ -79,22 +92,23 @@ class DvppFeed(ThreadedFeed):
     def _fills(self, first: int) -> Generator[Callable[[Batch], None], None, None]:
         with contextlib.closing(self._decoded(first)) as decoded:
             try:
-                for step, images in enumerate(decoded, first):
-                    made = self._make_images(functools.partial(crop_decoded, images))
+                for step, batch in enumerate(decoded, first):
+                    made = self._make_images(functools.partial(crop_decoded, batch))
                     yield functools.partial(BatchFiller(self._planner, made, self._timer).fill, step)
             except UserError as error:  # the batches before it come first
                 yield functools.partial(_fail, error)
 
-    def _decoded(self, first: int) -> Generator[Images, None, None]:
+    def _decoded(self, first: int) -> Generator[Decoded, None, None]:
         """The images of every step from `first` on, without those that the device does not take."""
         if (problem := thread_problem()) is not None:
             raise UserError(f"the feed dvpp cannot be read here, {problem}, or take the feed host", "feed")
+        interpolated = interpolates_chroma(self.where)
         while first < self.steps:
-            rows_of = functools.lru_cache(16)(self._rows_for_device)  # both ends of the pipeline ask
-            pipeline = _Pipeline(self._planner, first, rows_of, self._workers, self.where)
+            spans_of = functools.lru_cache(16)(self._spans_for_device)  # both ends of the pipeline ask
+            pipeline = _Pipeline(self._planner, first, spans_of, self._workers, self.where)
             try:
                 while first < self.steps:
-                    yield pipeline.next_step(first)
+                    yield Decoded(pipeline.next_step(first), spans_of(first), interpolated)
                     first += 1
             except RuntimeError as error:
                 pipeline.close()
@@ -102,12 +116,13 @@ class DvppFeed(ThreadedFeed):
             finally:
                 pipeline.close()
 
-    def _rows_for_device(self, step: int) -> list[int]:
-        """The rows that the device decodes for a step: of its batch, before any is replaced."""
+    def _spans_for_device(self, step: int) -> dict[int, tuple[int, int]]:
+        """The rows that the device decodes for a step, of its batch before any is replaced; with `Decoded.spans`."""
         dataset, (_, rows) = self._planner.dataset, self._planner.stream.batch_rows(step)
         rows = np.unique(np.where(rows == PADDING, 0, rows))
         dataset.check_present(rows)
-        return [row for row in rows[fits_hardware(dataset, rows)].tolist() if row not in self._refused]
+        spans = zip(rows.tolist(), map(tuple, hardware_spans(dataset, rows).tolist()), strict=True)
+        return {row: span for row, span in spans if all(span) and row not in self._refused}
 
     def _refuse(self, under_way: set[int], end: str) -> None:
         """Find out which rows under way a pipeline has ended at, and leave them to the host from now on; `end` is its reason.
@@ -134,7 +149,7 @@ class _Pipeline:
     """Some steps' images from MindSpore, in order; RuntimeError, for good, at one that does not decode."""
 
     def __init__(
-        self, planner: Planner, first: int, rows_of: Callable[[int], list[int]], workers: int, where: Where
+        self, planner: Planner, first: int, rows_of: Callable[[int], Iterable[int]], workers: int, where: Where
     ) -> None:
         import mindspore.dataset as ds
         from mindspore.dataset import vision
@@ -147,9 +162,9 @@ class _Pipeline:
         decoded = stored.map(vision.Decode().device(where), "image", num_parallel_workers=workers)
         self._images = decoded.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
 
-    def next_step(self, step: int) -> Images:
-        """The images of the step that follows the last one asked for."""
-        images: Images = {}
+    def next_step(self, step: int) -> dict[int, np.ndarray]:
+        """The images of the step that follows the last one asked for, by row."""
+        images: dict[int, np.ndarray] = {}
         for row in self._rows_of(step):
             (images[row],) = next(self._images)
             self.under_way.popleft()
@@ -176,24 +191,27 @@ class _Pipeline:
 
 
 def crop_decoded(
-    images: Images, dataset: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray
+    batch: Decoded, dataset: Dataset, rows: np.ndarray, windows: Windows, y: np.ndarray, uv: np.ndarray
 ) -> None:
-    """As `decode_windows`, but rows of `images` are decoded already; the host decodes the others.
+    """As `decode_windows`, but rows of `batch` are decoded already; the host decodes the others.
 
     Raises:
         UndecodableRowError: names the row.
     """
-    sizes = zip(rows.tolist(), dataset.heights[rows].tolist(), dataset.widths[rows].tolist(), strict=True)
-    usable = np.array([row in images and images[row].shape == (height, width, 3) for row, height, width in sizes], bool)
-    for place in np.flatnonzero(~usable).tolist():
+    sizes, names = np.stack([dataset.heights[rows], dataset.widths[rows]], axis=1), rows.tolist()
+    found = [batch.images.get(row) for row in names]
+    usable = [image is not None and image.shape == (*size, 3) for image, size in zip(found, sizes, strict=True)]
+    places = np.flatnonzero(usable)
+    for place in np.flatnonzero(~np.array(usable, bool)).tolist():
         one = slice(place, place + 1)
         decode_windows(dataset, rows[one], windows.part(one), y[one], uv[one])
-    places = np.flatnonzero(usable)
-    kept = [np.ascontiguousarray(images[row]) for row in rows[places].tolist()]
+    kept = [np.ascontiguousarray(found[place]) for place in places]
     boxes = np.stack([windows.top, windows.left, windows.height, windows.width], axis=1)[places]
     crop_rgb(
         np.array([image.__array_interface__["data"][0] for image in kept], np.uintp),
-        np.array([image.strides[0] for image in kept], np.int64),
+        sizes[places],
+        np.array([batch.spans[names[place]] for place in places], np.int64).reshape(-1, 2),
+        batch.interpolated,
         boxes,
         windows.flip[places],
         windows.smooth & (boxes[:, 2:].min(axis=1, initial=JPEGD_SIDE_MAX) > y.shape[-1]),
@@ -203,12 +221,17 @@ def crop_decoded(
     )
 
 
-def fits_hardware(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Which rows are whole baseline JPEGs of a size that the hardware takes, bool [B]; their bits are not looked into."""
+def hardware_spans(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Rows and columns that a chroma sample spans, int64 [B, 2]; 0 where the hardware is not given the file.
+
+    It gets whole baseline JPEGs of a size that it takes, sampled as is usual; their bits are not looked into.
+    """
     sizes = np.stack([dataset.heights[rows], dataset.widths[rows]], axis=1)
-    statuses = np.empty(len(rows), np.int64)
-    check_files(dataset.addresses(rows), dataset.lengths(rows), sizes, statuses)
-    return (statuses == CUT) & (sizes.min(axis=1) >= JPEGD_SIDE_MIN) & (sizes.max(axis=1) <= JPEGD_SIDE_MAX)
+    results = np.empty((len(rows), RESULT_COLUMNS), np.int64)
+    check_files(dataset.addresses(rows), dataset.lengths(rows), sizes, results)
+    spans = results[:, [DOWN, ACROSS]]
+    fits = (results[:, STATUS] == CUT) & (sizes.min(axis=1) >= JPEGD_SIDE_MIN) & (sizes.max(axis=1) <= JPEGD_SIDE_MAX)
+    return spans * (fits & (spans.max(axis=1) <= 2))[:, None]
 
 
 def thread_problem() -> str | None:
@@ -238,14 +261,30 @@ def hardware_problem() -> str | None:
 
 def decoding_problem(where: Where) -> str | None:
     """Why MindSpore does not decode a tiny JPEG, in a few words; None if it does."""
-    from mindspore.dataset import vision
-
-    _, jpeg = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))
     try:
-        vision.Decode().device(where)(jpeg.reshape(-1))
+        _decoded_edge(where)
     except (RuntimeError, ValueError) as error:
         return reason_of(error)
     return None
+
+
+def interpolates_chroma(where: Where) -> bool:
+    """Whether the decoder mixes neighbouring chroma samples where it enlarges them; False: it repeats each, or fails."""
+    try:
+        row = _decoded_edge(where)[0].astype(int)
+    except (RuntimeError, ValueError):  # what the pipeline will say too
+        return False
+    return bool(np.abs(row[::2] - row[1::2]).max() > _LEVELS_REPEATED)
+
+
+def _decoded_edge(where: Where) -> np.ndarray:
+    """A tiny JPEG, grey to the left and blue to the right of a chroma sample's edge, decoded, uint8 [64, 64, 3]."""
+    from mindspore.dataset import vision
+
+    picture = np.full((64, 64, 3), 128, np.uint8)
+    picture[:, 32:, 0] = 255
+    _, jpeg = cv2.imencode(".jpg", picture)
+    return np.asarray(vision.Decode().device(where)(jpeg.reshape(-1)))
 
 
 @dataclass(frozen=True)
@@ -267,30 +306,36 @@ def rates_file() -> Path:
 def measured_rates(dvpp: DvppFeed, host: ThreadedFeed, encoding: str, threads: int) -> DecodingRates:
     """The rates of two feeds of the same batches, measured once for a machine and kept in `rates_file()`.
 
+    Of a host's ranks the first to come measures, the others wait for what it finds: so all decide alike.
+
     Args:
         dvpp: the one.
         host: the other.
         encoding: of the dataset.
         threads: that each has.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     import mindspore as ms
 
     chip = dvpp.where if dvpp.where == "CPU" else getattr(present_chip(), "name", "an unknown Ascend")
-    processors = f"{threads} of {os.cpu_count()} {platform.machine()} processors"
-    key = f"MindSpore {ms.__version__}, {chip}, {encoding}, {processors}"
+    ranks = dvpp.stream.world_size
+    share = f"{threads} threads" if ranks == 1 else f"{ranks} ranks"  # whose threads may differ by one
+    key = f"MindSpore {ms.__version__}, {chip}, {encoding}, {share} on {os.cpu_count()} {platform.machine()} processors"
     file = rates_file()
-    try:
-        kept: dict[str, Any] = parse_object(file.read_bytes())
-    except (OSError, ValueError):  # not there, or written by somebody else
-        kept = {}
-    try:
-        return from_json(DecodingRates, kept[key])
-    except (KeyError, ValueError):
-        rates = DecodingRates(_images_per_s(dvpp, threads), _images_per_s(host, threads))
-    try:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            kept: dict[str, Any] = parse_object(file.read_bytes())
+        except (FileNotFoundError, ValueError):  # not there, or written by somebody else
+            kept = {}
+        try:
+            return from_json(DecodingRates, kept[key])
+        except (KeyError, ValueError):
+            rates = DecodingRates(_images_per_s(dvpp, threads), _images_per_s(host, threads))
         write_json(file, {**kept, key: {"dvpp": rates.dvpp, "host": rates.host}})
-    except OSError as error:
-        print(f"the rates of decoding cannot be kept in {file} ({error.strerror})", file=sys.stderr)
     return rates
 
 

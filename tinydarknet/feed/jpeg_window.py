@@ -31,15 +31,18 @@ TABLES_BYTES = 1200
 CUT, FOREIGN, DAMAGED = 0, 1, 2
 """What became of a file: cut; of a kind that is left to another decoder; not what the index says, or broken."""
 
-STATUS, SIZE, TABLES, TOP, LEFT, HEIGHT, WIDTH = range(7)
-"""Places of a result: one of the above; bytes of the cut and of its Huffman tables; the part of the image it shows."""
+STATUS, SIZE, TABLES, TOP, LEFT, HEIGHT, WIDTH, DOWN, ACROSS = range(9)
+"""Places of a result: one of the above; bytes of the cut and of its Huffman tables; the part of the image it shows; the
+rows and columns that a chroma sample spans, 1 in grey images, 0 where components are sampled in an unusual way."""
 
-RESULT_COLUMNS = 7
+RESULT_COLUMNS = 9
 
-_FRAME, _COMPONENTS, _MCU_HEIGHT, _MCU_WIDTH, _INTERVAL, _SCAN, _HUFFMAN, _QUANTIZATION, _WANTED, _HEADER = range(10)
+_FRAME, _COMPONENTS, _MCU_HEIGHT, _MCU_WIDTH, _INTERVAL, _SCAN, _HUFFMAN, _QUANTIZATION, _WANTED, _HEADER, _SAMPLING = (
+    range(11)
+)
 """Places of a header's facts: where the cut's SOF is (0: none yet); components; pixels of an MCU; MCUs between restart
 markers, 0 without; where the scan's bits begin in the file; tables defined, a bit each, and quantization tables wanted;
-bytes of the cut's header."""
+bytes of the cut's header; luma's sampling factors, as one byte, where chroma's are 1, else 0."""
 
 _SOF0, _SOF1, _DHT, _SOS, _DQT, _DRI, _APP0, _APP14, _APP15, _COM = (
     0xC0, 0xC1, 0xC4, 0xDA, 0xDB, 0xDD, 0xE0, 0xEE, 0xEF, 0xFE,
@@ -65,7 +68,7 @@ def cut_window(
         box: the window: top, left, height, width, pixels, int64 [4].
         out: the cut JPEG without its Huffman tables, written, uint8 [length + ROOM_BYTES] at least.
         tables: the DHT segments that belong behind its first two bytes, written, uint8 [TABLES_BYTES].
-        result: int64 [7], written, see `STATUS`.
+        result: int64 [RESULT_COLUMNS], written, see `STATUS`.
     """
     file = carray(pointer(np.uintp(address)), (length,), np.uint8)
     result[:] = 0
@@ -74,11 +77,11 @@ def cut_window(
     fits = 0 <= top < bottom <= size[0] and 0 <= left < right <= size[1]
     if not fits or len(out) < length + ROOM_BYTES or length < 4 or file[0] != 0xFF or file[1] != 0xD8:
         return
-    facts = np.zeros(10, np.int64)
+    facts = np.zeros(11, np.int64)
     result[STATUS] = _copy_header(file, size, out, tables, facts, result)
     if result[STATUS] != CUT:
         return
-    result[STATUS] = DAMAGED
+    result[STATUS], result[DOWN], result[ACROSS] = DAMAGED, facts[_SAMPLING] & 15, facts[_SAMPLING] >> 4
     mcu_height, mcu_width, interval, begin = facts[_MCU_HEIGHT], facts[_MCU_WIDTH], facts[_INTERVAL], facts[_SCAN]
     rows, columns = (size[0] + mcu_height - 1) // mcu_height, (size[1] + mcu_width - 1) // mcu_width
     marks = np.empty((rows * columns + interval - 1) // interval if interval else 1, np.int64)
@@ -110,23 +113,21 @@ def cut_window(
 
 
 @compiled
-def check_files(addresses: np.ndarray, lengths: np.ndarray, sizes: np.ndarray, statuses: np.ndarray) -> None:
-    """What `cut_window` makes of files: of all that it checks, nothing depends on the window.
+def check_files(addresses: np.ndarray, lengths: np.ndarray, sizes: np.ndarray, results: np.ndarray) -> None:
+    """What `cut_window` makes of files for a window of one pixel: of all that it checks, nothing depends on the window.
 
     Args:
         addresses: of the files, uintp [B]; the caller keeps the memory alive.
         lengths: of the files, bytes, int64 [B].
         sizes: height and width that they must have, int64 [B, 2].
-        statuses: CUT, FOREIGN or DAMAGED, int64 [B], written.
+        results: int64 [B, RESULT_COLUMNS], written.
     """
-    result, box = np.empty(RESULT_COLUMNS, np.int64), np.array([0, 0, 1, 1])
-    tables, longest = np.empty(TABLES_BYTES, np.uint8), 0
+    box, tables, longest = np.array([0, 0, 1, 1]), np.empty(TABLES_BYTES, np.uint8), 0
     for length in lengths:
         longest = max(longest, length)
     out = np.empty(longest + ROOM_BYTES, np.uint8)
     for place in range(len(addresses)):
-        cut_window(addresses[place], lengths[place], sizes[place], box, out, tables, result)
-        statuses[place] = result[STATUS]
+        cut_window(addresses[place], lengths[place], sizes[place], box, out, tables, results[place])
 
 
 @compiled
@@ -140,7 +141,7 @@ def _copy_header(  # noqa: PLR0912, a branch for each marker
         size: height and width that it must have.
         out: written: SOI, then the DQT, SOF, DRI and SOS segments.
         tables: written: the DHT segments.
-        facts: int64 [10] of zeros, written.
+        facts: int64 [11] of zeros, written.
         result: the size of `tables` is written to it.
     """
     out[0], out[1] = 0xFF, 0xD8
@@ -214,6 +215,8 @@ def _check_frame(file: np.ndarray, at: int, after: int, size: np.ndarray, facts:
         facts[_MCU_WIDTH] = max(facts[_MCU_WIDTH], 8 * across)
         facts[_MCU_HEIGHT] = max(facts[_MCU_HEIGHT], 8 * down)
         facts[_WANTED] |= 1 << table
+    if components == 1 or (file[at + 14] == 0x11 and file[at + 17] == 0x11):
+        facts[_SAMPLING] = file[at + 11]
     named_rgb = (
         components == 3 and file[at + 10] == ord("R") and file[at + 13] == ord("G") and file[at + 16] == ord("B")
     )

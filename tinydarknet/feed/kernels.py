@@ -96,7 +96,9 @@ def fit_window(
 @compiled
 def crop_rgb(
     addresses: np.ndarray,
-    strides: np.ndarray,
+    sizes: np.ndarray,
+    spans: np.ndarray,
+    interpolated: bool,
     boxes: np.ndarray,
     flips: np.ndarray,
     by_area: np.ndarray,
@@ -104,11 +106,17 @@ def crop_rgb(
     y: np.ndarray,
     uv: np.ndarray,
 ) -> None:
-    """Turn windows of RGB images into planes (ITU-T T.871, section 7), a chroma pixel for 2x2 pixels, and fit them.
+    """Turn windows of decoded JPEGs back into their planes (ITU-T T.871, section 7), and fit these.
+
+    A chroma sample s between p and n was enlarged to pixels l and r: both are s if it was repeated; interpolated as by
+    libjpeg (jdsample.c, h2v1_fancy_upsample), l = (3 s + p) / 4 and r = (3 s + n) / 4, which makes
+    s = (3 l + 3 r - r' - l') / 4 with the pixels r' and l' beside them. So too from row to row.
 
     Args:
-        addresses: of the images, uintp [N]; the caller keeps the memory alive.
-        strides: bytes from a row to the next, int64 [N].
+        addresses: of the images, uint8 [H, W, 3] RGB, uintp [N]; the caller keeps the memory alive.
+        sizes: H and W, int64 [N, 2].
+        spans: rows and columns that a chroma sample spans, 1 or 2, int64 [N, 2].
+        interpolated: whether chroma was, or else repeated.
         boxes: the windows: top, left, height, width, all even, int64 [N, 4].
         flips: bool [N].
         by_area: which windows are averaged, bool [N].
@@ -117,42 +125,80 @@ def crop_rgb(
         uv: uint8 [B, 2, S/2, S/2], written at `places`.
     """
     for number in range(len(addresses)):
+        (rows, columns), (down, across) = sizes[number], spans[number]
         top, left, height, width = boxes[number]
-        start = addresses[number] + np.uintp(top * strides[number] + 3 * left)
-        luma, chroma = np.empty((height, width), np.uint8), np.empty((2, height // 2, width // 2), np.uint8)
-        for row in range(height):
-            pixels = carray(pointer(start + np.uintp(row * strides[number])), (width, 3), np.uint8)
-            _luma_of_row(pixels, luma[row])
-        for row in range(height // 2):
-            upper = carray(pointer(start + np.uintp(2 * row * strides[number])), (width // 2, 6), np.uint8)
-            lower = carray(pointer(start + np.uintp((2 * row + 1) * strides[number])), (width // 2, 6), np.uint8)
-            _chroma_of_rows(upper, lower, chroma[0, row], chroma[1, row])
+        image = carray(pointer(addresses[number]), (rows, 3 * columns), np.uint8)
         flip, area, place = flips[number], by_area[number], places[number]
+        luma = np.empty((height, width), np.uint8)
+        for row in range(height):
+            _luma_of_row(image[top + row, 3 * left : 3 * (left + width)], luma[row])
         fit_window(luma.ctypes.data, 0, width, height, width, flip, area, y[place])
-        next_plane = height * width // 4
-        fit_window(chroma.ctypes.data, next_plane, width // 2, height // 2, width // 2, flip, area, uv[place])
+        # of every pixel of the window, and of those around it
+        begin, end, first, last = max(left - 1, 0), min(left + width + 1, columns), max(top - 1, 0), top + height
+        enlarged = np.empty((2, min(last + 1, rows) - first, width + 2), np.int16)
+        within = slice(begin - left + 1, end - left + 1)
+        for row in range(enlarged.shape[1]):
+            pixels = image[first + row, 3 * begin : 3 * end]
+            _chroma_of_row(pixels, enlarged[0, row, within], enlarged[1, row, within])
+        if begin == left:
+            enlarged[:, :, 0] = enlarged[:, :, 1]
+        if end == left + width:
+            enlarged[:, :, -1] = enlarged[:, :, -2]
+        chroma, mixed = np.empty((2, height // down, width // across), np.uint8), np.empty(width + 2, np.int16)
+        inner_down, inner_across = 3 if interpolated and down > 1 else 2, 3 if interpolated and across > 1 else 2
+        for plane in range(2):
+            for row in range(height // down):
+                one = top - first + row * down
+                other = one + down - 1
+                above, below = max(one - 1, 0), min(other + 1, enlarged.shape[1] - 1)
+                samples = enlarged[plane]
+                _mix_rows(samples[above], samples[one], samples[other], samples[below], inner_down, mixed)
+                _mix_columns(mixed, across, inner_across, chroma[plane, row])
+        _, height, width = chroma.shape
+        fit_window(chroma.ctypes.data, height * width, width, height, width, flip, area, uv[place])
 
 
 @compiled
 def _luma_of_row(pixels: np.ndarray, out: np.ndarray) -> None:
-    """A row of RGB, uint8 [W, 3], to luma, uint8 [W]; weights in 16 bits, as libjpeg's."""
+    """A row of RGB, uint8 [3 W], to luma, uint8 [W]; weights in 16 bits, as libjpeg's."""
     for at in range(len(out)):
-        red, green, blue = np.int32(pixels[at, 0]), np.int32(pixels[at, 1]), np.int32(pixels[at, 2])
+        red, green, blue = np.int32(pixels[3 * at]), np.int32(pixels[3 * at + 1]), np.int32(pixels[3 * at + 2])
         weighted = np.int32(19595) * red + np.int32(38470) * green + np.int32(7471) * blue
         out[at] = np.uint8(np.int32(weighted + np.int32(1 << 15)) >> np.int32(16))
 
 
 @compiled
-def _chroma_of_rows(upper: np.ndarray, lower: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:
-    """Two rows of RGB, two pixels at a time, uint8 [W/2, 6], to u and v, uint8 [W/2]: the means of 2x2 pixels."""
-    middle = np.int32((128 << 18) + (1 << 17) - 1)
+def _chroma_of_row(pixels: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:
+    """A row of RGB, uint8 [3 W], to u and v around 0, in 32nds of a grey level, int16 [W]."""
     for at in range(len(u)):
-        red = np.int32(upper[at, 0]) + np.int32(upper[at, 3]) + np.int32(lower[at, 0]) + np.int32(lower[at, 3])
-        green = np.int32(upper[at, 1]) + np.int32(upper[at, 4]) + np.int32(lower[at, 1]) + np.int32(lower[at, 4])
-        blue = np.int32(upper[at, 2]) + np.int32(upper[at, 5]) + np.int32(lower[at, 2]) + np.int32(lower[at, 5])
-        blueness = middle - np.int32(11059) * red - np.int32(21709) * green + np.int32(32768) * blue
-        redness = middle + np.int32(32768) * red - np.int32(27439) * green - np.int32(5329) * blue
-        u[at], v[at] = np.uint8(np.int32(blueness) >> np.int32(18)), np.uint8(np.int32(redness) >> np.int32(18))
+        red, green, blue = np.int32(pixels[3 * at]), np.int32(pixels[3 * at + 1]), np.int32(pixels[3 * at + 2])
+        blueness = np.int32(-11059) * red - np.int32(21709) * green + np.int32(32768) * blue
+        redness = np.int32(32768) * red - np.int32(27439) * green - np.int32(5329) * blue
+        u[at], v[at] = np.int16(np.int32(blueness) >> np.int32(11)), np.int16(np.int32(redness) >> np.int32(11))
+
+
+@compiled
+def _mix_rows(
+    above: np.ndarray, one: np.ndarray, other: np.ndarray, below: np.ndarray, inner: int, out: np.ndarray
+) -> None:
+    """Rows with the weights 2 - inner, inner, inner, 2 - inner: four times a row, all int16 [W]."""
+    near, far = np.int16(inner), np.int16(2 - inner)
+    for at in range(len(out)):
+        middle, sides = np.int16(one[at] + other[at]), np.int16(above[at] + below[at])
+        out[at] = np.int16(np.int16(near * middle) + np.int16(far * sides))
+
+
+@compiled
+def _mix_columns(row: np.ndarray, across: int, inner: int, out: np.ndarray) -> None:
+    """As `_mix_rows` in a row, int16 [W + 2] with a pixel more at each end, in 128ths; to what is stored, uint8."""
+    near, far = np.int32(inner), np.int32(2 - inner)
+    before, one, other, after = row, row[1:], row[across:], row[across + 1 :]
+    middle = np.int32((128 << 9) + (1 << 8) - 1)
+    for at in range(len(out)):
+        start = np.uintp(at) * np.uintp(across)
+        inside, outside = np.int32(one[start] + other[start]), np.int32(before[start] + after[start])
+        sample = np.int32(np.int32(near * inside + far * outside) + middle) >> np.int32(9)
+        out[at] = np.uint8(min(max(np.int32(sample), np.int32(0)), np.int32(255)))
 
 
 @compiled

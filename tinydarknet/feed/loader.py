@@ -51,7 +51,7 @@ def choose_feed(
         encoding: of the dataset.
         directory: of the dataset, for messages.
         problem: why this process cannot decode by hardware, None if it can; asked only where it matters.
-        measure: how fast hardware and host decode; "auto" takes the hardware only if it is faster.
+        measure: how fast hardware and host decode; "auto" takes the hardware only if it is faster. OSError: not to be had.
 
     Raises:
         UserError: the wanted feed cannot read it, or needs hardware that is not there.
@@ -79,10 +79,14 @@ def choose_feed(
             )
         return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes {images}, as asked for")
     if reason is None:
-        rates = measure()
-        if rates.dvpp > rates.host:
-            return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes {images}, {rates}")
-        reason = f"it decodes {rates}"
+        try:
+            rates = measure()
+        except OSError as error:  # then ranks would not agree either
+            reason = f"a measurement of it cannot be kept ({error})"
+        else:
+            if rates.dvpp > rates.host:
+                return Choice("dvpp", f"feed dvpp: the Ascend's hardware decodes {images}, {rates}")
+            reason = f"it decodes {rates}"
     return Choice("host", f"feed host: the processors decode {images}, not the hardware: {reason}")
 
 
