@@ -27,6 +27,8 @@ LONGEST = (
     ("train", "test_training"),
     ("train",),
     ("benchmarks",),
+    ("test_architecture",),
+    ("convert", "test_crashes"),
     ("export",),
     ("feed",),
 )
