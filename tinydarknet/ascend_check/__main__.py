@@ -76,8 +76,8 @@ def check(options: AscendCheckOptions) -> int:
         return Finding(number, trial.title, trial.limit, outcome, found, mend, time.monotonic() - start)
 
     with _work_folder(options.work_dir) as folder:
-        own = [None if path is None else path.resolve() for path in (options.data, options.val_data)]
-        place = Workplace(folder, cards, *own)
+        data, val_data = (None if path is None else path.resolve() for path in (options.data, options.val_data))
+        place = Workplace(folder, cards, data, val_data)
         for number, trial in enumerate(TRIALS, start=1):
             if options.checks and number not in options.checks:
                 continue
