@@ -152,7 +152,7 @@ bench-report: $(READY)  ## render the documents again from the published results
 # what fits MindSpore's numpy; of torch the CPU build, where pip finds one. Its torchvision is taken without its own torch.
 $(CLIENTS_READY): pyproject.toml constraints.txt tests/clients/constraints.txt
 	$(PYTHON) -m venv $(CLIENTS_VENV)
-	$(CLIENTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --constraint tests/clients/constraints.txt \
+	$(CLIENTS_VENV)/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --constraint tests/clients/constraints.txt \
 		--editable '.[mindspore]' torch torchvision timm mindcv jax pandas duckdb pytest basedpyright
 	touch $@
 

@@ -96,3 +96,14 @@ def test_a_card_that_is_there_but_does_not_work_is_told(monkeypatch):
     monkeypatch.setattr(ms.ops, "add", broken)
     with pytest.raises(UserError, match=r"cannot use device Ascend 0 \(Call aclrtSetDevice failed, ret: 507033\)"):
         device.set_up(DeviceConfig(device_target="Ascend"))
+
+
+def test_the_jit_level_reaches_mindspore():
+    import mindspore as ms
+
+    before = ms.get_context("jit_config")
+    try:
+        device.set_up(DeviceConfig(device_target="CPU", jit_level="O1"))
+        assert ms.get_context("jit_level") == "O1"
+    finally:
+        ms.set_context(jit_config=before or {"jit_level": "O0"})  # what the CPU takes where nothing is said
